@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod robot;
 pub mod rtp;
 pub mod secret;
+pub mod session;
 pub mod units;
 
 /// When a machine wants to be woken, and who asked for it.
