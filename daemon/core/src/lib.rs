@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod media;
 pub mod robot;
 pub mod rtp;
 pub mod secret;
