@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod ingest;
 pub mod media;
 pub mod robot;
 pub mod rtp;
