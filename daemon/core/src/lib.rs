@@ -16,6 +16,7 @@ pub mod robot;
 pub mod rtp;
 pub mod secret;
 pub mod session;
+pub mod supervise;
 pub mod units;
 
 /// When a machine wants to be woken, and who asked for it.

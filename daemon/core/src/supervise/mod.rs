@@ -1,0 +1,5 @@
+//! The conductor: which stage runs, which waits, and what a person is told.
+
+pub mod state;
+pub mod step;
+pub mod watchdog;
