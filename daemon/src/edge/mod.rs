@@ -1,0 +1,9 @@
+//! One effect a file. Nothing here decides; what a value means is core's business.
+
+pub mod credentials;
+pub mod custody;
+pub mod files;
+pub mod pins;
+pub mod robot;
+pub mod tcp;
+pub mod tls;
