@@ -3,6 +3,9 @@
 pub mod credentials;
 pub mod custody;
 pub mod files;
+pub mod https;
+pub mod ingest;
+pub mod ingest_list;
 pub mod pins;
 pub mod robot;
 pub mod tcp;
