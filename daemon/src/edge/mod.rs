@@ -1,5 +1,6 @@
 //! One effect a file. Nothing here decides; what a value means is core's business.
 
+pub mod camera;
 pub mod credentials;
 pub mod custody;
 pub mod files;
@@ -8,5 +9,6 @@ pub mod ingest;
 pub mod ingest_list;
 pub mod pins;
 pub mod robot;
+pub mod signalling;
 pub mod tcp;
 pub mod tls;
