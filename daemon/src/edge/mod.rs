@@ -12,3 +12,4 @@ pub mod robot;
 pub mod signalling;
 pub mod tcp;
 pub mod tls;
+pub mod transcode;
