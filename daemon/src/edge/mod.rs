@@ -3,10 +3,13 @@
 pub mod camera;
 pub mod credentials;
 pub mod custody;
+pub mod dbus;
 pub mod files;
 pub mod https;
 pub mod ingest;
 pub mod ingest_list;
+pub mod network;
+pub mod notify;
 pub mod pins;
 pub mod robot;
 pub mod signalling;
