@@ -1,6 +1,11 @@
 //! The effects of spotstream: gRPC, WebRTC, RTMP sockets, D-Bus, systemd. The decisions are in `spotstream-core`.
 
+pub mod assemble;
 pub mod config;
 pub mod control;
 pub mod edge;
 pub mod logging;
+pub mod problem;
+pub mod report;
+pub mod run;
+pub mod stage;
