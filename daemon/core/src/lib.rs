@@ -12,6 +12,7 @@
 pub mod backoff;
 pub mod ingest;
 pub mod media;
+pub mod names;
 pub mod robot;
 pub mod rtp;
 pub mod secret;
