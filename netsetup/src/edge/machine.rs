@@ -1,0 +1,207 @@
+//! The machine that is looked at and changed: the kernel, the firewall, NetworkManager.
+
+use std::error::Error;
+
+use netsetup_core::engine::Failure;
+use netsetup_core::names::InterfaceName;
+use netsetup_core::observed::Observed;
+use netsetup_core::plan::Step;
+
+use super::manager::{Checkpoint, Manager};
+use super::netlink::{Kernel, Watch};
+use super::{country, fault, firewall};
+
+/// All that netsetup looks at and changes.
+#[derive(Debug)]
+pub struct Machine {
+    kernel: Kernel,
+    bus: Option<String>,
+    manager: Option<Manager>,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Machine {
+    /// Opens the way to the kernel; NetworkManager is found on the bus at `bus`, the system bus if there is none.
+    ///
+    /// # Errors
+    /// When the kernel cannot be talked to.
+    pub fn open(bus: Option<String>) -> Result<Self, Failure> {
+        let kernel = Kernel::open().map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
+        Ok(Self {
+            kernel,
+            bus,
+            manager: None,
+            checkpoint: None,
+        })
+    }
+
+    /// Listens for changes of the kernel's network.
+    ///
+    /// # Errors
+    /// When the kernel cannot be listened to.
+    pub async fn watch(&mut self) -> Result<Watch, Failure> {
+        let watch = self.kernel.watch().await;
+        watch.map_err(|error| failure(error.kind(), &error, error.is_retryable()))
+    }
+
+    /// Looks at everything. A NetworkManager that does not run is not an error, it is what there is.
+    ///
+    /// # Errors
+    /// What could not be looked at.
+    pub async fn observe(&mut self) -> Result<Observed, Failure> {
+        let (kernel, firewall) = tokio::join!(self.kernel.observe(), firewall::observe());
+        let kernel = kernel.map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
+        let firewall = firewall.map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
+        let country = country::observe()
+            .await
+            .map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
+        let manager = match self.manager().await {
+            Some(manager) => manager.observe().await,
+            None => Ok(None),
+        };
+        // Without NetworkManager, or without a bus, the kernel's part is still looked after.
+        let manager = manager.unwrap_or_else(|error| {
+            tracing::warn!(kind = error.kind(), "{}", chain(&error));
+            self.manager = None;
+            None
+        });
+        Ok(Observed {
+            links: kernel.links,
+            addresses: kernel.addresses,
+            routes: kernel.routes,
+            rules: kernel.rules,
+            firewall,
+            country,
+            manager,
+            ..Observed::default()
+        })
+    }
+
+    /// Undoes what an earlier life of ours has begun and not finished: it would be undone in the middle of this one.
+    pub async fn roll_back_leftovers(&mut self) {
+        if let Some(manager) = self.manager().await
+            && let Err(error) = manager.roll_back_leftovers().await
+        {
+            tracing::debug!(kind = error.kind(), "{}", chain(&error));
+        }
+    }
+
+    /// Does all steps in order. Where one of NetworkManager's fails, all of them are undone; what the kernel refuses
+    /// keeps it from nothing else.
+    ///
+    /// # Errors
+    /// Which step could not be done, and why.
+    pub async fn apply(&mut self, steps: &[Step], devices: &[InterfaceName]) -> Result<(), Failure> {
+        if self.checkpoint.is_none() && steps.iter().any(Step::needs_checkpoint) {
+            self.begin(devices).await?;
+        }
+        fault::point();
+        let mut first = Ok(());
+        for step in steps {
+            let done = self.apply_one(step).await;
+            if done.is_err() && step.needs_checkpoint() {
+                self.roll_back().await;
+                return done;
+            }
+            first = first.and(done);
+            fault::point();
+        }
+        first
+    }
+
+    /// What NetworkManager did since the checkpoint is good.
+    ///
+    /// # Errors
+    /// When it could not be told so: then it undoes that by itself after a while.
+    pub async fn commit(&mut self) -> Result<(), Failure> {
+        match self.checkpoint.take() {
+            Some(checkpoint) => checkpoint
+                .commit()
+                .await
+                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+            None => Ok(()),
+        }
+    }
+
+    /// What NetworkManager did since the checkpoint is undone.
+    pub async fn roll_back(&mut self) {
+        if let Some(checkpoint) = self.checkpoint.take()
+            && let Err(error) = checkpoint.roll_back().await
+        {
+            tracing::warn!(kind = error.kind(), "{}", chain(&error));
+        }
+    }
+
+    async fn begin(&mut self, devices: &[InterfaceName]) -> Result<(), Failure> {
+        let Some(manager) = &self.manager else {
+            return Ok(());
+        };
+        let checkpoint = manager.checkpoint(devices).await;
+        self.checkpoint =
+            Some(checkpoint.map_err(|error| failure(error.kind(), &error, error.is_retryable()))?);
+        Ok(())
+    }
+
+    async fn apply_one(&mut self, step: &Step) -> Result<(), Failure> {
+        match step {
+            Step::LoadFirewall(ruleset) => firewall::load(ruleset)
+                .await
+                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+            Step::SetCountry(code) => country::set(*code)
+                .await
+                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+            Step::ConfigureLink(..)
+            | Step::AddRule(_)
+            | Step::DeleteRule(_)
+            | Step::AddRoute(_)
+            | Step::DeleteRoute(_) => self
+                .kernel
+                .apply(step)
+                .await
+                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+            Step::Manage(_)
+            | Step::AddProfile(_)
+            | Step::UpdateProfile(_)
+            | Step::DeleteProfile(_)
+            | Step::Activate(..) => match &mut self.checkpoint {
+                Some(checkpoint) => checkpoint
+                    .apply(step)
+                    .await
+                    .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// The bus may come later than we do, and NetworkManager later than the bus.
+    async fn manager(&mut self) -> Option<&Manager> {
+        if self.manager.is_none() {
+            match Manager::connect(self.bus.as_deref()).await {
+                Ok(manager) => self.manager = Some(manager),
+                Err(error) => tracing::debug!(kind = error.kind(), "{}", chain(&error)),
+            }
+        }
+        self.manager.as_ref()
+    }
+}
+
+/// An error as the engine takes it.
+pub fn failure(kind: &'static str, error: &dyn Error, is_retryable: bool) -> Failure {
+    Failure {
+        kind,
+        sentence: chain(error),
+        is_retryable,
+    }
+}
+
+/// An error and what it comes from, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line.replace('\n', " ")
+}
