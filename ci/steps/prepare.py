@@ -16,9 +16,20 @@ REFEREES = Path("/src/ci/referees")
 TARGET = Path("/target")
 BIN = Path("/run/bin")
 DESCRIPTORS = BIN / "descriptors"
-PROGRAMS = ("spotstreamd", "spotstreamctl", "spot-sim")
+PROGRAMS = ("spotstreamd", "spotstreamctl", "netsetup", "spot-sim")
 # The same words for building and for testing: another set would build the dependencies a second time.
-WORKSPACE = ["--release", "--workspace", "--all-targets", "--locked", "--features", "spotstreamd/referees"]
+# Crates of this tree; everything else is the same in every tree.
+OURS = (
+    "spotstream-core",
+    "spotstream-service",
+    "spotstream-settings",
+    "spotstreamd",
+    "netsetup-core",
+    "netsetup",
+    "spot-sim",
+)
+FEATURES = "spotstreamd/referees,netsetup/fault-points"
+WORKSPACE = ["--release", "--workspace", "--all-targets", "--locked", "--features", FEATURES]
 
 
 class Failed(Exception):
@@ -87,7 +98,7 @@ def target() -> Iterator[None]:
         owner = TARGET / "spotstream.tree"
         tree = os.environ["SOURCE_ON_HOST"]
         if owner.exists() and owner.read_text() != tree:
-            ours = ["-p", "spotstream-core", "-p", "spotstreamd", "-p", "spot-sim"]
+            ours = [word for name in OURS for word in ("-p", name)]
             subprocess.run(["cargo", "clean", "--release", "--locked", *ours], check=True)
         owner.write_text(tree)
         yield
@@ -111,6 +122,7 @@ def build_and_copy() -> Path:
     BIN.mkdir(exist_ok=True)
     for program in PROGRAMS:
         shutil.copy(TARGET / "release" / program, BIN)
+    shutil.copy(TARGET / "release/examples/manager", BIN / "drive-manager")
     with DESCRIPTORS.open("wb") as file:
         subprocess.run([TARGET / "release/examples/descriptors"], check=True, stdout=file)
     return BIN

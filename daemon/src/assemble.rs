@@ -9,7 +9,6 @@ use spotstream_core::robot::stream_parameters::Wanted;
 use spotstream_core::secret::Secret;
 use spotstream_core::units::Bitrate;
 
-use crate::config::names::InterfaceName;
 use crate::config::settings::{Login, Service, Settings};
 use crate::edge::custody::CustodyFile;
 use crate::edge::pins::PinStore;
@@ -20,6 +19,7 @@ use crate::run::Appliance;
 use crate::stage::loan::{self, Loan};
 use crate::stage::login::LoginStage;
 use crate::stage::publication::{self, Destination, Publication};
+use spotstream_core::names::InterfaceName;
 
 /// A Raspberry Pi 4B in its case with a WiFi stick.
 const MASS_KG: f32 = 0.25;
@@ -72,6 +72,7 @@ pub fn appliance(settings: &Settings, pins: Arc<PinStore>, state_dir: &Path) -> 
         token: Secret::new(""),
         bind: camera::Bind {
             interface: robot_interface,
+            address: None,
         },
         // Sound and the overhead of RTP come on top of the video.
         ceiling: Bitrate::bps(settings.camera.target_bitrate.as_bps() * 5 / 4),

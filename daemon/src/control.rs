@@ -2,6 +2,7 @@
 //!
 //! The run loop publishes a [`Status`] through a watch channel and answers each [`Request`]. Neither carries a secret.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use spotstream_core::robot::custody;
@@ -17,7 +18,7 @@ pub struct Status {
     /// The stable word of the state, for programs.
     pub state: &'static str,
     /// The stable word of the reason, for programs; empty when all is well.
-    pub reason_kind: &'static str,
+    pub reason_kind: Cow<'static, str>,
     /// Why it is so, as a sentence for people.
     pub reason: String,
     /// What was measured.
@@ -34,10 +35,14 @@ pub struct Status {
 
 impl Status {
     /// A status that says only the state and why.
-    pub fn new(state: &'static str, reason_kind: &'static str, reason: impl Into<String>) -> Self {
+    pub fn new(
+        state: &'static str,
+        reason_kind: impl Into<Cow<'static, str>>,
+        reason: impl Into<String>,
+    ) -> Self {
         Self {
             state,
-            reason_kind,
+            reason_kind: reason_kind.into(),
             reason: reason.into(),
             statistics: Statistics::default(),
             stream_parameters: StreamParameters::default(),

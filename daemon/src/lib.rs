@@ -4,7 +4,7 @@ pub mod assemble;
 pub mod config;
 pub mod control;
 pub mod edge;
-pub mod logging;
+pub mod networks;
 pub mod problem;
 pub mod report;
 pub mod run;

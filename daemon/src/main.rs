@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use spotstream_service::logging;
+use spotstreamd::assemble;
 use spotstreamd::config::choice::LogLevel;
 use spotstreamd::config::settings::Settings;
 use spotstreamd::config::{self, Loaded};
@@ -12,7 +14,6 @@ use spotstreamd::control::{Control, Status};
 use spotstreamd::edge::pins::{PinStore, Role};
 use spotstreamd::edge::{dbus, network};
 use spotstreamd::run::{Appliance, Doors, fault, run};
-use spotstreamd::{assemble, logging};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -46,7 +47,8 @@ fn main() -> Result<()> {
     logging::start(
         loaded
             .as_ref()
-            .map_or(LogLevel::Info, |loaded| loaded.settings.log.level),
+            .map_or(LogLevel::Info, |loaded| loaded.settings.log.level)
+            .tracing(),
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,8 +83,8 @@ async fn serve(loaded: Result<Loaded, config::Problems>, state_dir: PathBuf) -> 
     };
     match appliance(&settings, &state_dir) {
         Ok(appliance) => {
-            let (changes, network) = mpsc::channel(1);
-            tokio::spawn(network::watch(changes));
+            let (news, network) = mpsc::channel(network::NEWS);
+            tokio::spawn(network::watch(None, news));
             run(
                 appliance,
                 Doors {

@@ -115,7 +115,7 @@ impl Report {
             .map(|since| Duration::from_secs(since.elapsed().as_secs()));
         let new = Status {
             state: state.name(),
-            reason_kind: state.kind(),
+            reason_kind: state.kind().to_owned().into(),
             reason: state.reason(),
             statistics: self.statistics.clone(),
             stream_parameters: camera.parameters,

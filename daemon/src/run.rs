@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spotstream_core::supervise::state::{Command, Event, Problem, Remedy, State};
+use spotstream_core::supervise::network::Networks;
+use spotstream_core::supervise::state::{Command, Event, Problem, Remedy, Side, State};
 use spotstream_core::supervise::step::Supervisor;
 use spotstream_core::supervise::watchdog::{self, Watchdog};
+use spotstream_service::notify::Notify;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -15,10 +17,10 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::choice::Audio;
 use crate::control::{Refusal, Request, Status};
-use crate::edge::network::Changed;
-use crate::edge::notify::Notify;
+use crate::edge::network::News;
 use crate::edge::pins::PinStore;
 use crate::edge::{camera, ingest};
+use crate::networks;
 use crate::problem;
 use crate::report::Report;
 use crate::stage::loan::Loan;
@@ -28,6 +30,8 @@ use crate::stage::publication::Publication;
 use crate::stage::session::{self, Session};
 use crate::stage::until;
 
+/// How long the first word of netsetup is waited for.
+const FIRST_NEWS: Duration = Duration::from_millis(500);
 /// The time for giving the camera its settings back and saying goodbye, when we are told to stop.
 const FAREWELL: Duration = Duration::from_secs(8);
 
@@ -57,8 +61,8 @@ pub struct Doors {
     pub status: watch::Sender<Status>,
     /// What operators want.
     pub inbox: mpsc::Receiver<Request>,
-    /// Notices that the network has changed.
-    pub network: mpsc::Receiver<Changed>,
+    /// News of the networks.
+    pub network: mpsc::Receiver<News>,
 }
 
 /// Runs until SIGTERM or SIGINT; then gives the camera its settings back and returns.
@@ -73,6 +77,10 @@ pub async fn run(appliance: Appliance, doors: Doors) -> std::io::Result<()> {
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
     run.notify.ready();
     if run.stages.autostart {
+        // What the first attempt is to stand on is known in a moment, where netsetup runs.
+        if let Ok(Some(news)) = timeout(FIRST_NEWS, network.recv()).await {
+            run.heard_of_network(news);
+        }
         run.conduct(Event::Start);
     }
     loop {
@@ -86,7 +94,7 @@ pub async fn run(appliance: Appliance, doors: Doors) -> std::io::Result<()> {
             event = run.stages.loan.next() => run.conduct(event),
             event = next_of(&mut run.session) => run.heard_of_session(event),
             event = run.stages.publication.next() => run.heard_of_publication(event),
-            Some(Changed) = network.recv() => run.conduct(Event::NetworkChanged),
+            Some(news) = network.recv() => run.heard_of_network(news),
             Some(request) = inbox.recv() => run.serve(request),
             Some(_) = run.farewells.join_next() => {}
             () = until(deadline) => run.conduct(Event::Woken),
@@ -143,6 +151,8 @@ struct Run {
     watchdog: Watchdog,
     notify: Notify,
     status: watch::Sender<Status>,
+    /// As netsetup has told them last: what each attempt stands on.
+    networks: Networks,
     session: Option<Session>,
     farewells: JoinSet<()>,
     /// Whether the server takes frames, and the first picture has not gone out yet.
@@ -160,6 +170,7 @@ impl Run {
             notify,
             status,
             stages,
+            networks: Networks::default(),
             session: None,
             farewells: JoinSet::new(),
             awaiting_first_picture: false,
@@ -212,17 +223,26 @@ impl Run {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::LogIn => self.stages.login.log_in(),
+            Command::LogIn => self.stages.login.log_in(self.networks.robot.footing()),
+            Command::Rest => {
+                self.stages.login.rest();
+                self.stages.loan.rest();
+            }
+            Command::Listen(Side::Robot) => {
+                if let Some(session) = &mut self.session {
+                    session.listen();
+                }
+            }
+            Command::Listen(Side::Uplink) => self.stages.publication.listen(),
             Command::PrepareCamera => match self.stages.login.access() {
                 Some(Access { robot, .. }) => self.stages.loan.prepare(robot),
                 None => self.echoes.push_back(Event::CameraFailed(no_access())),
             },
             Command::OpenSession => match self.stages.login.access() {
                 Some(Access { token, .. }) => {
-                    let plan = camera::Plan {
-                        token,
-                        ..self.stages.camera.clone()
-                    };
+                    let plan = self.stages.camera.clone();
+                    let bind = plan.bind.standing_on(self.networks.robot.footing());
+                    let plan = camera::Plan { token, bind, ..plan };
                     self.stages.report.session_begins();
                     self.session = Some(Session::open(plan, self.stages.pins.clone(), self.stages.audio));
                 }
@@ -238,7 +258,7 @@ impl Run {
                     self.farewells.spawn(session.close());
                 }
             }
-            Command::OpenIngest => self.stages.publication.open(),
+            Command::OpenIngest => self.stages.publication.open(self.networks.uplink.footing()),
             Command::CloseIngest => {
                 self.awaiting_first_picture = false;
                 self.stages.publication.close();
@@ -246,6 +266,19 @@ impl Run {
             Command::RestoreCamera => {
                 let access = self.stages.login.access();
                 self.stages.loan.restore(access.map(|access| access.robot));
+            }
+        }
+    }
+
+    fn heard_of_network(&mut self, news: News) {
+        match news {
+            News::Changed => self.conduct(Event::NetworkChanged),
+            News::Status(status) => {
+                let networks = networks::of(status.as_deref());
+                if networks != self.networks {
+                    self.networks = networks.clone();
+                    self.conduct(Event::Network(networks));
+                }
             }
         }
     }
@@ -279,6 +312,7 @@ impl Run {
             session::Event::Media(Output::Unsupported(unsupported)) => {
                 self.conduct(Event::Unsupported(problem::of_media(&unsupported)));
             }
+            session::Event::Heard => self.conduct(Event::Heard(Side::Robot)),
             session::Event::Stalled => self.conduct(Event::PictureStalled),
             session::Event::Resumed => self.conduct(Event::PictureBack),
             session::Event::Closed(error) => {
@@ -306,6 +340,7 @@ impl Run {
                 }
             }
             ingest::Event::Statistics(statistics) => self.stages.report.publication(statistics),
+            ingest::Event::Heard => self.conduct(Event::Heard(Side::Uplink)),
             ingest::Event::Choked => self.conduct(Event::UplinkChoked),
             ingest::Event::Relieved => self.conduct(Event::UplinkRelieved),
             ingest::Event::KeyFrameNeeded => self.conduct(Event::KeyFrameNeeded),

@@ -121,6 +121,7 @@ impl Session {
             token: Secret::new(token),
             bind: Bind {
                 interface: Some("lo".to_owned()),
+                address: None,
             },
             ceiling: Bitrate::kbps(2500),
             offer_log: Some(folder.path().join("offer.sdp")),

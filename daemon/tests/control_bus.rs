@@ -369,3 +369,37 @@ async fn settings_are_checked_without_a_bus() {
     );
     assert!(!errors.contains("planted"));
 }
+
+#[tokio::test]
+async fn settings_are_checked_for_every_program_at_once() {
+    let bus = Bus::start();
+    let file = bus.folder.path().join("spotstream.toml");
+    let text = "[wifi]\nssid = \"Lab\"\npassphrase = \"planted\"\n[stream]\nkey = \"live_1_planted\"\naudio = \"loud\"\nbandwidth_test = yes\n\
+                [network]\nlayout = \"rare\"\n[zzz]\n";
+    std::fs::write(&file, text).unwrap();
+    let (code, _, errors) = bus.ctl(ROOT, &["check-config", file.to_str().unwrap()]).await;
+    assert_eq!(code, Some(5));
+    let lines: Vec<_> = errors
+        .lines()
+        .filter_map(|line| line.split_once("spotstream.toml:"))
+        .filter_map(|(_, rest)| rest.split(": ").next())
+        .collect();
+    assert_eq!(lines, ["3", "6", "7", "9", "10"], "{errors}");
+    assert!(!errors.contains("planted"));
+
+    std::fs::write(
+        &file,
+        "[stream]\nkey = \"live_1_planted\"\n[wifi]\nssid = \"Lab\"\n",
+    )
+    .unwrap();
+    let (code, said, _) = bus.ctl(ROOT, &["check-config", file.to_str().unwrap()]).await;
+    assert_eq!(code, Some(0), "{said}");
+    for line in [
+        "stream.key = (set)",
+        "wifi.ssid = \"Lab\"",
+        "without a passphrase it is taken for an open network",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert_eq!(said.matches("robot.hosts = ").count(), 1, "{said}");
+}

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
-use spotstreamd::edge::network::{Changed, watch};
+use spotstreamd::edge::network::{Changed, notices};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -40,7 +40,7 @@ fn in_a_namespace(test: impl Future<Output = ()> + Send + 'static) {
 fn a_link_an_address_and_a_route_are_told_and_nothing_else_is() {
     in_a_namespace(async {
         let (changes, mut news) = mpsc::channel(1);
-        tokio::spawn(watch(changes));
+        tokio::spawn(notices(changes));
         tokio::task::yield_now().await;
         assert!(news.try_recv().is_err(), "nothing has changed");
         for change in [
@@ -60,7 +60,7 @@ fn a_link_an_address_and_a_route_are_told_and_nothing_else_is() {
 fn the_watch_ends_with_its_receiver() {
     in_a_namespace(async {
         let (changes, news) = mpsc::channel(1);
-        let watching = tokio::spawn(watch(changes));
+        let watching = tokio::spawn(notices(changes));
         tokio::task::yield_now().await;
         drop(news);
         timeout(SOON, watching).await.unwrap().unwrap();

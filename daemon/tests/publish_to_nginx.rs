@@ -7,10 +7,12 @@
 
 mod referee;
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use referee::{
     Server, assert_same, expected, frames, free_port, packets, publish, send_in_real_time, target,
@@ -167,4 +169,46 @@ async fn an_application_that_is_not_there_is_not_a_refused_key() {
         Event::Closed(error) => assert_eq!(error.kind(), "ingest-closed"),
         other => panic!("{other:?}"),
     }
+}
+
+/// Other events are not of interest here.
+async fn heard(events: &mut tokio::sync::mpsc::Receiver<Event>) {
+    while !matches!(referee::next(events).await, Event::Heard) {}
+}
+
+#[tokio::test]
+async fn what_the_server_acknowledges_is_heard_and_silence_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let frames = frames(directory.path());
+    let (_server, port) = nginx(directory.path());
+    let (ingest, mut events) = publish(target(port, "app", "key"));
+    referee::wait_until_publishing(&mut events).await;
+    send_in_real_time(&ingest, &frames[..30]).await;
+    // From here on nothing of what the server says arrives.
+    let table = format!("lost_{port}");
+    nft(&format!(
+        "add table inet {table}\nadd chain inet {table} in {{ type filter hook input priority 0; }}\n\
+         add rule inet {table} in tcp sport {port} drop\n"
+    ));
+    send_in_real_time(&ingest, &frames[30..45]).await;
+    ingest.listen();
+    let silence = tokio::time::timeout(Duration::from_secs(1), heard(&mut events)).await;
+    nft(&format!("delete table inet {table}\n"));
+    assert!(silence.is_err(), "nothing was acknowledged");
+    heard(&mut events).await;
+
+    // A server that owes us nothing is not silent.
+    ingest.listen();
+    heard(&mut events).await;
+    ingest.close().await;
+}
+
+fn nft(ruleset: &str) {
+    let mut nft = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    nft.stdin.take().unwrap().write_all(ruleset.as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success(), "nft refuses {ruleset}");
 }

@@ -6,7 +6,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use spotstream_core::supervise::state::{Event, Problem, Remedy, State};
+use spotstream_core::names::InterfaceName;
+use spotstream_core::supervise::network::{Footing, Networks, Way};
+use spotstream_core::supervise::state::{Event, Problem, Remedy, Side, State};
 use spotstream_core::supervise::step::Supervisor;
 
 #[expect(
@@ -21,8 +23,28 @@ fn problem(remedy: Remedy) -> Problem {
     Problem::new("example", remedy, "an example")
 }
 
-/// The shortest way into each state.
+fn ready(last_byte: u8) -> Way {
+    Way::Ready(Footing {
+        interface: InterfaceName::parse("eth0").expect("a name"),
+        address: [192, 168, 50, last_byte].into(),
+    })
+}
+
+fn missing() -> Way {
+    Way::Missing(Problem::new("example", Remedy::AwaitNetwork, "netsetup's reason"))
+}
+
+fn networks(robot: Way, uplink: Way) -> Networks {
+    Networks {
+        robot,
+        uplink,
+        internet: None,
+    }
+}
+
+/// The shortest way into each state. Where netsetup has spoken, it is said.
 fn ways() -> Vec<(&'static str, Vec<Event>)> {
+    let told = |robot, uplink| Event::Network(networks(robot, uplink));
     let logged_in = vec![Event::Start, Event::LoggedIn];
     let session = [logged_in.clone(), vec![Event::CameraReady { complete: true }]].concat();
     let standing = [session.clone(), vec![Event::SessionConnected]].concat();
@@ -33,6 +55,10 @@ fn ways() -> Vec<(&'static str, Vec<Event>)> {
         (
             "WaitingForNetwork (robot)",
             vec![Event::Start, Event::LoginFailed(problem(Remedy::AwaitNetwork))],
+        ),
+        (
+            "WaitingForNetwork (robot), by netsetup",
+            vec![Event::Start, told(missing(), ready(1))],
         ),
         ("WaitingForRobot", vec![Event::Start]),
         (
@@ -46,7 +72,31 @@ fn ways() -> Vec<(&'static str, Vec<Event>)> {
             "WaitingForNetwork (uplink)",
             with(&standing, Event::IngestClosed(problem(Remedy::AwaitNetwork))),
         ),
+        (
+            "WaitingForNetwork (uplink), by netsetup",
+            with(&standing, told(ready(1), missing())),
+        ),
         ("Live", live.clone()),
+        (
+            "Live, the networks were away",
+            [
+                live.clone(),
+                vec![told(ready(1), ready(1)), told(missing(), missing())],
+            ]
+            .concat(),
+        ),
+        (
+            "Live, the networks are back and nothing was heard yet",
+            [
+                live.clone(),
+                vec![
+                    told(ready(1), ready(1)),
+                    told(missing(), missing()),
+                    told(ready(1), ready(1)),
+                ],
+            ]
+            .concat(),
+        ),
         ("Degraded", with(&live, Event::PictureStalled)),
         ("Fault", with(&live, Event::IngestClosed(problem(Remedy::Person)))),
     ]
@@ -90,9 +140,26 @@ fn events() -> Vec<(String, Event)> {
             (format!("{} ({word})", event.name()), event)
         })
     });
+    let no_internet = Networks {
+        internet: Some(Problem::new("example", Remedy::AwaitNetwork, "netsetup's reason")),
+        ..networks(ready(1), ready(1))
+    };
+    let news = [
+        ("robot missing", networks(missing(), ready(1))),
+        ("uplink missing", networks(ready(1), missing())),
+        ("ready", networks(ready(1), ready(1))),
+        ("ready, other addresses", networks(ready(2), ready(2))),
+        ("ready, no internet", no_internet),
+        ("nobody tells", Networks::default()),
+    ];
+    let news = news.map(|(word, networks)| (format!("Network ({word})"), Event::Network(networks)));
+    let heard = [("robot", Side::Robot), ("uplink", Side::Uplink)]
+        .map(|(word, side)| (format!("Heard ({word})"), Event::Heard(side)));
     plain
         .map(|event| (event.name().to_owned(), event))
         .into_iter()
+        .chain(news)
+        .chain(heard)
         .chain(failures)
         .collect()
 }
@@ -153,7 +220,7 @@ fn document() -> String {
             {
                 commands.push(format!("later: {why}"));
             }
-            if commands.is_empty() && supervisor.state() == &before {
+            if commands.is_empty() && supervisor.state() == &before && supervisor.deadline() == deadline {
                 continue;
             }
             let _ = writeln!(

@@ -88,6 +88,19 @@ choices! {
     }
 }
 
+impl LogLevel {
+    /// The library's word for it.
+    pub fn tracing(self) -> tracing::Level {
+        match self {
+            Self::Error => tracing::Level::ERROR,
+            Self::Warn => tracing::Level::WARN,
+            Self::Info => tracing::Level::INFO,
+            Self::Debug => tracing::Level::DEBUG,
+            Self::Trace => tracing::Level::TRACE,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,17 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spotstream_core::ingest::directory::Server;
+use spotstream_core::names::{Host, InterfaceName};
 use spotstream_core::robot::screens::ScreenName;
 use spotstream_core::robot::stream_parameters::{AwbMode, Frames};
 use spotstream_core::secret::Secret;
 use spotstream_core::units::Bitrate;
+use spotstream_settings::checker::{absolute, printable};
+use spotstream_settings::error::nearest_name;
+use spotstream_settings::field::{given, place};
+use spotstream_settings::{Checker, Field, Kind, Place};
 
-use super::checker::{Checker, absolute, given, place, printable};
-use super::choice::{Audio, LogLevel, LoginKind};
-use super::error::{Kind, Place, Problem, nearest_name};
-use super::fragment::{self, Field};
-use super::merged::Merged;
-use super::names::{Host, InterfaceName};
+use super::choice::{Audio, Choice, LogLevel, LoginKind};
+use super::fragment::{self, Fragment};
 use crate::edge::pins::Fingerprint;
 
 const KEY_HOW: &str =
@@ -143,36 +144,25 @@ pub struct Log {
     pub level: LogLevel,
 }
 
-/// Gives the settings unless a problem stands against it, then all problems, then the warnings.
-pub(super) fn build(merged: &Merged) -> (Option<Settings>, Vec<Problem>, Vec<Problem>) {
-    let unreadable = merged.problems.iter().any(|problem| problem.key.is_empty());
-    let mut checker = Checker {
-        merged,
-        problems: Vec::new(),
-        warnings: Vec::new(),
-        may_miss: unreadable,
-    };
-    let fragment = &merged.fragment;
-    let stream = stream(&mut checker, &fragment.stream);
-    let robot = robot(&mut checker, &fragment.robot);
-    let camera = camera(&mut checker, &fragment.camera, stream.as_ref());
-    let level = checker.choice("log.level", &fragment.log.level);
-    let settings = (|| {
-        Some(Settings {
-            stream: stream?,
-            robot: robot?,
-            camera: camera?,
-            log: Log { level: level? },
-        })
-    })();
-    (settings, checker.problems, checker.warnings)
+/// Gives the settings unless a problem stands against them.
+pub(super) fn build(checker: &mut Checker, fragment: &Fragment) -> Option<Settings> {
+    let stream = stream(checker, &fragment.stream);
+    let robot = robot(checker, &fragment.robot);
+    let camera = camera(checker, &fragment.camera, stream.as_ref());
+    let level = checker.choice("log.level", &fragment.log.level, LogLevel::WORDS);
+    Some(Settings {
+        stream: stream?,
+        robot: robot?,
+        camera: camera?,
+        log: Log { level: level? },
+    })
 }
 
-fn stream(checker: &mut Checker<'_>, from: &fragment::Stream) -> Option<Stream> {
+fn stream(checker: &mut Checker, from: &fragment::Stream) -> Option<Stream> {
     let service = service(checker, from);
     let key = checker.secret("stream.key", &from.key, KEY_HOW);
     let autostart = given(&from.autostart);
-    let audio = checker.choice("stream.audio", &from.audio);
+    let audio = checker.choice("stream.audio", &from.audio, Audio::WORDS);
     let extra_ca = checker.text("stream.extra_ca", &from.extra_ca, PATH, absolute);
     let interface = checker.text(
         "stream.interface",
@@ -190,7 +180,7 @@ fn stream(checker: &mut Checker<'_>, from: &fragment::Stream) -> Option<Stream> 
     })
 }
 
-fn service(checker: &mut Checker<'_>, from: &fragment::Stream) -> Option<Service> {
+fn service(checker: &mut Checker, from: &fragment::Stream) -> Option<Service> {
     let url = checker.text("stream.url", &from.url, RTMP_URL, |text| {
         let url = Server::parse(text).ok()?;
         (!url.app.split('/').any(|part| part.starts_with("live_"))).then_some(url)
@@ -230,7 +220,7 @@ fn service(checker: &mut Checker<'_>, from: &fragment::Stream) -> Option<Service
     })
 }
 
-fn robot(checker: &mut Checker<'_>, from: &fragment::Robot) -> Option<Robot> {
+fn robot(checker: &mut Checker, from: &fragment::Robot) -> Option<Robot> {
     let login = login(checker, from);
     let hosts = checker.hosts("robot.hosts", &from.hosts);
     let port = checker.port("robot.port", &from.port);
@@ -257,11 +247,11 @@ fn robot(checker: &mut Checker<'_>, from: &fragment::Robot) -> Option<Robot> {
     })
 }
 
-fn login(checker: &mut Checker<'_>, from: &fragment::Robot) -> Option<Login> {
+fn login(checker: &mut Checker, from: &fragment::Robot) -> Option<Login> {
     let kind = match (&from.login, &from.username) {
         (Field::Absent, Field::Absent) => LoginKind::Payload,
         (Field::Absent, _) => LoginKind::User,
-        (written, _) => checker.choice("robot.login", written)?,
+        (written, _) => checker.choice("robot.login", written, LoginKind::WORDS)?,
     };
     match kind {
         LoginKind::User => {
@@ -301,7 +291,7 @@ fn login(checker: &mut Checker<'_>, from: &fragment::Robot) -> Option<Login> {
     }
 }
 
-fn camera(checker: &mut Checker<'_>, from: &fragment::Camera, stream: Option<&Stream>) -> Option<Camera> {
+fn camera(checker: &mut Checker, from: &fragment::Camera, stream: Option<&Stream>) -> Option<Camera> {
     let hosts = checker.hosts("camera.hosts", &from.hosts);
     let port = checker.port("camera.port", &from.port);
     let accept_certificate = checker.text(
@@ -331,7 +321,7 @@ fn camera(checker: &mut Checker<'_>, from: &fragment::Camera, stream: Option<&St
         10,
         "seconds",
     );
-    let awb = checker.choice("camera.awb", &from.awb);
+    let awb = checker.choice("camera.awb", &from.awb, AwbMode::WORDS);
     let screen = checker.text(
         "camera.screen",
         &from.screen,

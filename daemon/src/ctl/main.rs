@@ -1,5 +1,6 @@
 //! spotstreamctl: asks and steers a running spotstreamd over D-Bus, and checks settings files.
 
+mod check;
 mod client;
 mod failure;
 mod show;
@@ -12,7 +13,6 @@ use std::process::ExitCode;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use spotstream_core::robot::stream_parameters::AwbMode;
-use spotstreamd::config;
 use spotstreamd::config::choice::Choice;
 use zbus::{OwnedVariant, Str};
 
@@ -137,7 +137,7 @@ fn print(to: &mut dyn Write, text: &str, code: u8) -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<String, Failure> {
     if let Command::CheckConfig { file } = &cli.command {
-        let checked = config::check(file);
+        let checked = check::check(file);
         return if cli.json {
             show::check_as_json(checked)
         } else {

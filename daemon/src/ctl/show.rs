@@ -4,23 +4,24 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
-use spotstreamd::config::{Loaded, Problem, Problems};
+use spotstreamd::config::{Problem, Problems};
 use zbus::{OwnedVariant, Variant};
 
+use crate::check::Checked;
 use crate::client::Status;
 use crate::failure::Failure;
 
-pub(crate) fn check(checked: Result<Loaded, Problems>) -> Result<String, Failure> {
-    let loaded = checked?;
-    let mut text = loaded.listing.to_string();
-    for warning in &loaded.warnings {
+pub(crate) fn check(checked: Result<Checked, Problems>) -> Result<String, Failure> {
+    let checked = checked?;
+    let mut text = checked.listing.to_string();
+    for warning in &checked.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
     text.push_str("the settings are right\n");
     Ok(text)
 }
 
-pub(crate) fn check_as_json(checked: Result<Loaded, Problems>) -> Result<String, Failure> {
+pub(crate) fn check_as_json(checked: Result<Checked, Problems>) -> Result<String, Failure> {
     let list = |problems: &[Problem]| -> Vec<Value> {
         let one = |p: &Problem| json!({"place": p.place.to_string(), "key": p.key, "kind": p.kind(), "sentence": p.kind.to_string()});
         problems.iter().map(one).collect()

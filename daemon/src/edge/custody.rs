@@ -32,6 +32,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The work on the file ended early.
+    #[error("failed to finish with the camera's old settings")]
+    Unfinished(#[source] io::Error),
     /// A record cannot be kept, so nothing may be changed.
     #[error("failed to keep the camera's old settings in '{}'", .path.display())]
     Write {
@@ -48,6 +51,7 @@ impl Error {
         match self {
             Self::Read { .. } => "custody-unreadable",
             Self::Malformed { .. } => "custody-malformed",
+            Self::Unfinished(_) => "custody-unfinished",
             Self::Write { .. } => "custody-unwritable",
         }
     }
@@ -55,7 +59,7 @@ impl Error {
     /// Whether the same try can end differently without a person.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Write { .. } => true,
+            Self::Write { .. } | Self::Unfinished(_) => true,
             Self::Read { .. } | Self::Malformed { .. } => false,
         }
     }

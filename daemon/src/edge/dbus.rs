@@ -202,7 +202,7 @@ impl Daemon {
     /// The stable word of the reason, empty when all is well.
     #[zbus(property)]
     fn reason_kind(&self) -> String {
-        self.control.status.borrow().reason_kind.to_owned()
+        self.control.status.borrow().reason_kind.to_string()
     }
 
     /// Why it is so, as a sentence for people.

@@ -49,6 +49,8 @@ pub enum Event {
     },
     /// How it is going, once a second.
     Statistics(Statistics),
+    /// The server has acknowledged something since [`Ingest::listen`].
+    Heard,
     /// More media comes than leaves: ask the camera for less.
     Choked,
     /// That is over.
@@ -184,6 +186,7 @@ impl Error {
 #[derive(Debug)]
 pub struct Ingest {
     frames: mpsc::Sender<Frame>,
+    listen: mpsc::Sender<()>,
     close: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -198,6 +201,12 @@ impl Ingest {
     /// When the publication does not look at its frames, or is over.
     pub fn send(&self, frame: Frame) -> Result<(), Full> {
         self.frames.try_send(frame).map_err(|_| Full)
+    }
+
+    /// Asks for [`Event::Heard`]; there is none while nothing is acknowledged.
+    pub fn listen(&self) {
+        // One waiting request says all that two would.
+        let _ = self.listen.try_send(());
     }
 
     /// Tells the server that it is over and closes the connection; takes 3 s at most. There is no event.
@@ -223,15 +232,18 @@ impl Drop for Ingest {
 /// The last event is [`Event::Refused`] or [`Event::Closed`]. Names are looked up anew each time.
 pub fn start(targets: Vec<Target>, plan: Plan, events: mpsc::Sender<Event>) -> Ingest {
     let (frames, frame_receiver) = mpsc::channel(FRAMES);
+    let (listen, listen_receiver) = mpsc::channel(1);
     let (close, close_receiver) = oneshot::channel();
     let work = Work {
         frames: frame_receiver,
+        listen: listen_receiver,
         close: close_receiver,
         events,
         plan,
     };
     Ingest {
         frames,
+        listen,
         close: Some(close),
         task: tokio::spawn(work.run(targets)),
     }
@@ -240,6 +252,7 @@ pub fn start(targets: Vec<Target>, plan: Plan, events: mpsc::Sender<Event>) -> I
 /// What outlives a connection.
 struct Work {
     frames: mpsc::Receiver<Frame>,
+    listen: mpsc::Receiver<()>,
     close: oneshot::Receiver<()>,
     events: mpsc::Sender<Event>,
     plan: Plan,

@@ -1,5 +1,6 @@
 //! One effect a file. Nothing here decides; what a value means is core's business.
 
+pub mod bind;
 pub mod camera;
 pub mod credentials;
 pub mod custody;
@@ -9,7 +10,6 @@ pub mod https;
 pub mod ingest;
 pub mod ingest_list;
 pub mod network;
-pub mod notify;
 pub mod pins;
 pub mod robot;
 pub mod signalling;

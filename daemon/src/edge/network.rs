@@ -1,9 +1,10 @@
-//! Notices from the kernel that the network has changed, so that waiting work is tried at once.
+//! News of the networks: what netsetup says, and without netsetup the kernel's notices that something has changed.
 
 use std::io;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use netsetup::view::{self, Status};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -18,6 +19,52 @@ const GROUPS: [MulticastGroup; 5] = [
 
 /// How long a listener that the kernel has dropped is not opened again.
 const REOPEN: Duration = Duration::from_secs(1);
+
+/// How much news may wait to be read.
+pub const NEWS: usize = 16;
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// How the networks stand, from netsetup; nothing when it does not run.
+    Status(Option<Box<Status>>),
+    /// Something has changed, nobody knows what: netsetup does not run.
+    Changed,
+}
+
+/// Sends news until the receiver is gone, from netsetup on the bus at `address` or the system bus.
+pub async fn watch(address: Option<String>, news: mpsc::Sender<News>) {
+    let (told, mut statuses) = mpsc::channel(NEWS);
+    let (changed, mut changes) = mpsc::channel(1);
+    let watching = [
+        tokio::spawn(view::watch(address, told)),
+        tokio::spawn(notices(changed)),
+    ];
+    let mut is_told = false;
+    loop {
+        let item = tokio::select! {
+            biased;
+            Some(status) = statuses.recv() => {
+                is_told = status.is_some();
+                News::Status(status.map(Box::new))
+            }
+            // Where netsetup runs, what has changed is of use when netsetup has seen to it.
+            Some(Changed) = changes.recv() => {
+                if is_told {
+                    continue;
+                }
+                News::Changed
+            }
+            () = news.closed() => break,
+        };
+        if news.send(item).await.is_err() {
+            break;
+        }
+    }
+    for task in watching {
+        task.abort();
+    }
+}
 
 /// A link, an address or a route has come, gone or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +91,7 @@ impl Error {
 ///
 /// Notices come in bursts. While the receiver has not taken the last [`Changed`], those that follow are the same
 /// news to it, so a channel of capacity 1 merges a burst without any delay.
-pub async fn watch(changes: mpsc::Sender<Changed>) {
+pub async fn notices(changes: mpsc::Sender<Changed>) {
     while !changes.is_closed() {
         if let Err(error) = listen(&changes).await {
             warn!(

@@ -24,7 +24,8 @@ use spotstream_core::secret::Secret;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
-pub use channel::{Bind, Trust};
+pub use super::bind::Bind;
+pub use channel::Trust;
 pub use error::Error;
 pub use login::Registration;
 

@@ -72,6 +72,10 @@ pub struct Kernel {
     pub round_trip: Duration,
     /// Bytes in the send queue that were never sent.
     pub unsent_bytes: u32,
+    /// Segments that were sent and not acknowledged yet.
+    pub unacknowledged_segments: u32,
+    /// Bytes that the peer has acknowledged (RFC 4898 tcpEStatsAppHCThruOctetsAcked).
+    pub acknowledged_bytes: u64,
 }
 
 /// Asks the kernel about a connection.
@@ -100,6 +104,8 @@ pub fn inspect(socket: &impl AsFd) -> io::Result<Kernel> {
     Ok(Kernel {
         round_trip: Duration::from_micros(u64::from(info.tcpi_rtt)),
         unsent_bytes: info.tcpi_notsent_bytes,
+        acknowledged_bytes: info.tcpi_bytes_acked,
+        unacknowledged_segments: info.tcpi_unacked,
     })
 }
 
@@ -117,7 +123,8 @@ mod tests {
             .unwrap();
         tune_for_live(&stream).unwrap();
         let _peer = listener.accept().await.unwrap();
-        assert_eq!(inspect(&stream).unwrap().unsent_bytes, 0);
+        let before = inspect(&stream).unwrap();
+        assert_eq!(before.unsent_bytes, 0);
 
         let block = vec![0; 256 * 1024];
         while timeout(Duration::from_millis(300), stream.writable())
@@ -126,6 +133,7 @@ mod tests {
         {
             let _ = stream.try_write(&block);
         }
+        assert!(inspect(&stream).unwrap().acknowledged_bytes > before.acknowledged_bytes);
         let unsent = inspect(&stream).unwrap().unsent_bytes;
         assert!(unsent >= NOTSENT_LOWAT, "{unsent} bytes");
         assert!(unsent < 1024 * 1024, "{unsent} bytes");

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::until;
 use crate::control;
 use crate::edge::custody::{CustodyFile, Error as FileError};
+use crate::edge::files::Serial;
 use crate::edge::robot::{Error, Robot};
 use crate::problem;
 
@@ -40,7 +41,7 @@ enum Waiting {
 /// Keeps, sets and gives back the camera's settings.
 pub struct Loan {
     machine: Custody,
-    file: CustodyFile,
+    file: Serial<CustodyFile>,
     wish: Wish,
     rate: FrameRate,
     /// What an operator has asked for since the start; it wins over the settings file.
@@ -85,7 +86,7 @@ impl Loan {
     pub fn new(file: CustodyFile, wish: Wish) -> Self {
         Self {
             machine: Custody::default(),
-            file,
+            file: Serial::new(file),
             wish,
             rate: UNMEASURED,
             by_hand: Settings::default(),
@@ -120,6 +121,17 @@ impl Loan {
             (Contact::Opening, _) => {}
             (Contact::Away, Some(robot)) => self.open(robot),
             (Contact::Away, None) => self.stopped = true,
+        }
+    }
+
+    /// Tries nothing more by itself until [`Self::prepare`]. What is being given back still is.
+    pub fn rest(&mut self) {
+        if self.wanted {
+            self.tasks = JoinSet::new();
+            self.machine.handle(Input::Disconnected);
+            self.contact = Contact::Away;
+            self.reopen_at = None;
+            self.refuse_all();
         }
     }
 
@@ -276,9 +288,8 @@ impl Loan {
                 }
                 Output::Save(loan) => {
                     let file = self.file.clone();
-                    self.tasks.spawn_blocking(move || {
-                        Done::Saved(file.save(&robot.identity().serial_number, &loan))
-                    });
+                    self.tasks
+                        .spawn(async move { Done::Saved(save(&robot, &file, loan).await) });
                 }
                 Output::Set(settings) => {
                     self.tasks
@@ -402,7 +413,7 @@ impl Waiting {
 /// Finds the camera's services and reads our record of this robot.
 async fn open(
     robot: &Robot,
-    file: &CustodyFile,
+    file: &Serial<CustodyFile>,
     congestion_control: Option<bool>,
 ) -> Result<custody::Loan, Trouble> {
     robot.services().await.map_err(Trouble::Robot)?;
@@ -419,11 +430,20 @@ async fn open(
             Err(error) => return Err(Trouble::Robot(error)),
         }
     }
-    let (file, serial_number) = (file.clone(), robot.identity().serial_number.clone());
-    tokio::task::spawn_blocking(move || file.load(&serial_number))
+    let serial_number = robot.identity().serial_number.clone();
+    file.run(move |file| file.load(&serial_number))
         .await
-        .unwrap_or_else(|_| Ok(custody::Loan::default()))
+        .map_err(FileError::Unfinished)
+        .flatten()
         .map_err(Trouble::File)
+}
+
+async fn save(robot: &Robot, file: &Serial<CustodyFile>, loan: custody::Loan) -> Result<(), FileError> {
+    let serial_number = robot.identity().serial_number.clone();
+    file.run(move |file| file.save(&serial_number, &loan))
+        .await
+        .map_err(FileError::Unfinished)
+        .flatten()
 }
 
 /// Sets what is given, and reads everything back. A screen that the camera does not have is left out.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use spotstream_core::robot::login::{Answer, Credentials, Input, Login, Output};
 use spotstream_core::secret::Secret;
+use spotstream_core::supervise::network::Footing;
 use spotstream_core::supervise::state::{Event, Problem, Remedy};
 use tokio::task::JoinSet;
 use tracing::{debug, info};
@@ -56,15 +57,23 @@ impl LoginStage {
         }
     }
 
-    /// Looks for the robot and logs in anew.
-    pub fn log_in(&mut self) {
+    /// Looks for the robot, by the network that netsetup has named if it has, and logs in anew.
+    pub fn log_in(&mut self, footing: Option<&Footing>) {
         // What has just ended is dropped with its result.
         self.tasks = JoinSet::new();
         self.machine.handle(Instant::now(), Input::Disconnected);
         self.token = None;
-        let plan = self.plan.clone();
+        let mut plan = self.plan.clone();
+        plan.bind = plan.bind.standing_on(footing);
         self.tasks
             .spawn(async move { Done::Connected(Robot::connect(&plan).await) });
+    }
+
+    /// Tries nothing more until [`Self::log_in`].
+    pub fn rest(&mut self) {
+        self.tasks = JoinSet::new();
+        self.last_error = None;
+        self.machine.handle(Instant::now(), Input::Disconnected);
     }
 
     /// The robot and a token, if we are in.

@@ -7,6 +7,7 @@ use spotstream_core::ingest::directory::{Server, Target};
 use spotstream_core::ingest::flv::Description;
 use spotstream_core::media::Frame;
 use spotstream_core::secret::Secret;
+use spotstream_core::supervise::network::Footing;
 use spotstream_core::units::{Bitrate, FrameRate};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -48,6 +49,8 @@ pub struct Wish {
 /// At most one publication at a time.
 pub struct Publication {
     wish: Wish,
+    /// By which the present publication goes.
+    interface: Option<String>,
     description: Description,
     finding: JoinSet<Vec<Target>>,
     ingest: Option<Ingest>,
@@ -61,6 +64,7 @@ impl Publication {
         let (_, events) = mpsc::channel(1);
         Self {
             wish,
+            interface: None,
             description: Description::default(),
             finding: JoinSet::new(),
             ingest: None,
@@ -78,11 +82,21 @@ impl Publication {
         };
     }
 
-    /// Finds a server and connects to it; [`Event::Publishing`] or [`Event::Closed`] follows.
-    pub fn open(&mut self) {
+    /// Finds a server and connects to it, by the network that netsetup has named if it has; [`Event::Publishing`] or
+    /// [`Event::Closed`] follows.
+    pub fn open(&mut self, footing: Option<&Footing>) {
         self.close();
-        let wish = self.wish.clone();
-        self.finding.spawn(async move { targets(&wish).await });
+        let named = self.wish.interface.clone();
+        self.interface = named.or_else(|| footing.map(|footing| footing.interface.to_string()));
+        let (wish, interface) = (self.wish.clone(), self.interface.clone());
+        self.finding.spawn(async move { targets(wish, interface).await });
+    }
+
+    /// [`Event::Heard`] tells when the server acknowledges something from now on.
+    pub fn listen(&self) {
+        if let Some(ingest) = &self.ingest {
+            ingest.listen();
+        }
     }
 
     /// Hands a frame over. Frames before [`Event::Publishing`] are not sent.
@@ -140,7 +154,7 @@ impl Publication {
         );
         let plan = Plan {
             tls: self.wish.tls.clone(),
-            interface: self.wish.interface.clone(),
+            interface: self.interface.clone(),
             description: self.description.clone(),
         };
         let (sender, events) = mpsc::channel(REPORTS);
@@ -149,11 +163,12 @@ impl Publication {
     }
 }
 
-async fn targets(wish: &Wish) -> Vec<Target> {
-    let servers = match &wish.destination {
-        Destination::Fixed(server) => vec![server.clone()],
+async fn targets(wish: Wish, interface: Option<String>) -> Vec<Target> {
+    let servers = match wish.destination {
+        Destination::Fixed(server) => vec![server],
         Destination::Nearest(plan) => {
-            let (mut servers, source) = ingest_list::nearest(plan).await;
+            let plan = ingest_list::Plan { interface, ..plan };
+            let (mut servers, source) = ingest_list::nearest(&plan).await;
             debug!(?source, "servers");
             servers.truncate(CANDIDATES);
             servers

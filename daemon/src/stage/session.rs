@@ -23,6 +23,8 @@ pub enum Event {
     Connected,
     /// What became of the media.
     Media(media::Output),
+    /// The camera has sent something since [`Session::listen`].
+    Heard,
     /// No picture for a while.
     Stalled,
     /// Pictures again.
@@ -39,6 +41,7 @@ pub struct Session {
     audio: Audio,
     media: Option<Media>,
     key_frame_requests: u64,
+    listening: bool,
 }
 
 impl Session {
@@ -51,6 +54,7 @@ impl Session {
             audio,
             media: None,
             key_frame_requests: 0,
+            listening: false,
         }
     }
 
@@ -82,6 +86,9 @@ impl Session {
                         "packet"
                     );
                     self.feed(Input::Rtp(track, packet));
+                    if std::mem::take(&mut self.listening) {
+                        return Event::Heard;
+                    }
                 }
                 camera::Event::SenderReport(track, report) => self.feed(Input::SenderReport(track, report)),
                 camera::Event::Stalled => return Event::Stalled,
@@ -94,6 +101,11 @@ impl Session {
     /// A new publication begins: frames start with headers and an IDR picture at time zero.
     pub fn restart(&mut self) {
         self.feed(Input::Restart);
+    }
+
+    /// Asks for [`Event::Heard`]; there is none while nothing comes.
+    pub fn listen(&mut self) {
+        self.listening = true;
     }
 
     /// Asks the camera for a key frame.

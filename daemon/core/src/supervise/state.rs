@@ -1,7 +1,10 @@
 //! The states a person is told about, and what moves between them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
+
+use super::network::Networks;
 
 /// What the appliance is doing. The names are what the status page, D-Bus and the journal show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// A stable machine word, for metrics and tests.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// One plain sentence for a person; it holds no secret.
     pub reason: String,
     /// What can be done about it without a person.
@@ -57,9 +60,9 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with its word, its remedy and its sentence.
-    pub fn new(kind: &'static str, remedy: Remedy, reason: impl Into<String>) -> Self {
+    pub fn new(kind: impl Into<Cow<'static, str>>, remedy: Remedy, reason: impl Into<String>) -> Self {
         Self {
-            kind,
+            kind: kind.into(),
             reason: reason.into(),
             remedy,
         }
@@ -177,12 +180,12 @@ impl State {
     }
 
     /// The machine word for why it is so; empty where nothing is wrong.
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
         match self {
             Self::WaitingForNetwork(_, problem)
             | Self::WaitingForRobot(Some(problem))
             | Self::Connecting(_, Some(problem))
-            | Self::Fault(problem) => problem.kind,
+            | Self::Fault(problem) => &problem.kind,
             Self::WaitingForAuthorization => "payload-not-authorized",
             Self::Degraded(shortfalls) if shortfalls.no_picture => "no-picture",
             Self::Degraded(shortfalls) if shortfalls.uplink_choked => "uplink-choked",
@@ -228,6 +231,10 @@ pub enum Event {
     Stop,
     /// A link, an address or a route has changed: what could not be reached may be there now.
     NetworkChanged,
+    /// How the two networks stand now.
+    Network(Networks),
+    /// The camera has sent something, or the server has acknowledged something, since [`Command::Listen`].
+    Heard(Side),
     /// A person has accepted a changed certificate or changed the settings: a fault may be gone.
     Mended,
     /// The robot has let us in.
@@ -276,6 +283,8 @@ impl Event {
             Self::Start => "Start",
             Self::Stop => "Stop",
             Self::NetworkChanged => "NetworkChanged",
+            Self::Network(_) => "Network",
+            Self::Heard(_) => "Heard",
             Self::Mended => "Mended",
             Self::LoggedIn => "LoggedIn",
             Self::AuthorizationPending => "AuthorizationPending",
@@ -303,6 +312,10 @@ impl Event {
 pub enum Command {
     /// Log in to the robot, and keep the login fresh.
     LogIn,
+    /// Try nothing on the robot's side by timers: there is no way to it.
+    Rest,
+    /// Say [`Event::Heard`] when something comes from there.
+    Listen(Side),
     /// Read, keep and set the camera's settings.
     PrepareCamera,
     /// Negotiate a session with the camera.

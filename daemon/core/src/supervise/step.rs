@@ -1,11 +1,15 @@
 //! What follows from what happened: one total match on event and state.
 
+mod legs;
+mod network;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::network::Networks;
 use super::state::{Command, Event, Problem, Reach, Remedy, Shortfalls, Side, Stage, State};
 use crate::Deadline;
-use crate::backoff::Backoff;
+use legs::Leg;
 
 /// A publication that lasted this long was a good one: the next failure starts with a retry at once.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -22,8 +26,11 @@ pub struct Supervisor {
     state: State,
     commands: VecDeque<Command>,
     retry: Option<(Instant, Command)>,
-    robot_backoff: Backoff,
-    ingest_backoff: Backoff,
+    networks: Networks,
+    /// Login, camera and session.
+    robot: Leg,
+    /// The publication.
+    uplink: Leg,
     shortfalls: Shortfalls,
     on_air_since: Option<Instant>,
     refusals: u8,
@@ -39,13 +46,6 @@ pub struct Unexpected {
     pub event: &'static str,
 }
 
-/// Who is asked to try again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leg {
-    Robot,
-    Ingest,
-}
-
 impl Supervisor {
     /// Starts in `Idle`; `seed` scatters the retries.
     pub fn new(seed: u32) -> Self {
@@ -53,8 +53,9 @@ impl Supervisor {
             state: State::Idle,
             commands: VecDeque::new(),
             retry: None,
-            robot_backoff: Backoff::new(seed),
-            ingest_backoff: Backoff::new(seed.rotate_left(16)),
+            networks: Networks::default(),
+            robot: Leg::new(seed),
+            uplink: Leg::new(seed.rotate_left(16)),
             shortfalls: Shortfalls::default(),
             on_air_since: None,
             refusals: 0,
@@ -95,19 +96,27 @@ impl Supervisor {
             },
             Event::NetworkChanged => match reach {
                 Reach::Nothing => {}
-                Reach::Robot | Reach::Camera | Reach::Session | Reach::Standing => self.retry_at_once(now),
+                Reach::Robot | Reach::Camera | Reach::Session | Reach::Standing => self.network_changed(now),
+            },
+            Event::Network(networks) => self.networks_are(now, networks),
+            Event::Heard(side) => match reach {
+                Reach::Standing => self.leg(side).trial = None,
+                Reach::Nothing | Reach::Robot | Reach::Camera | Reach::Session => return unexpected,
             },
             Event::LoggedIn => match reach {
+                // Said before the network went.
+                Reach::Robot if self.networks.robot.missing().is_some() => {}
                 Reach::Robot => self.go(Stage::Camera, Command::PrepareCamera),
                 // The login was refreshed.
                 Reach::Camera | Reach::Session | Reach::Standing => {}
                 Reach::Nothing => return unexpected,
             },
             Event::AuthorizationPending => match reach {
+                Reach::Robot if self.networks.robot.missing().is_some() => {}
                 Reach::Robot => {
                     self.state = State::WaitingForAuthorization;
                     self.retry = None;
-                    self.robot_backoff.reset();
+                    self.robot.backoff.reset();
                 }
                 // What stands goes on for as long as the camera lets it.
                 Reach::Camera | Reach::Session | Reach::Standing => {}
@@ -140,16 +149,20 @@ impl Supervisor {
                 Reach::Nothing | Reach::Robot => return unexpected,
             },
             Event::SessionConnected => match reach {
-                Reach::Session => self.go(Stage::Ingest, Command::OpenIngest),
+                Reach::Session => self.open_ingest(now),
                 Reach::Nothing | Reach::Robot | Reach::Camera | Reach::Standing => return unexpected,
             },
             Event::SessionClosed(problem) => match reach {
                 // The robot may have restarted and forgotten our settings, so the camera is set up anew.
                 Reach::Session | Reach::Standing => {
-                    self.settle(now);
-                    self.commands
-                        .extend([Command::CloseIngest, Command::CloseSession]);
-                    self.fail_connecting(now, problem, Command::PrepareCamera, Stage::Camera);
+                    let on_trial = self.robot.trial.is_some();
+                    self.end_session(now);
+                    if on_trial {
+                        // The connections to the robot may be as dead as the session.
+                        self.fail_robot(now, problem, Command::LogIn, State::WaitingForRobot);
+                    } else {
+                        self.fail_connecting(now, problem, Command::PrepareCamera, Stage::Camera);
+                    }
                 }
                 Reach::Nothing | Reach::Robot | Reach::Camera => return unexpected,
             },
@@ -167,9 +180,7 @@ impl Supervisor {
             Event::SizeChanged => match reach {
                 Reach::Standing if self.state.is_on_air() => {
                     self.settle(now);
-                    self.shortfalls.uplink_choked = false;
-                    self.commands.push_back(Command::CloseIngest);
-                    self.go(Stage::Ingest, Command::OpenIngest);
+                    self.publish_anew(now);
                 }
                 // The next publication starts with the new size anyway.
                 Reach::Standing => {}
@@ -183,6 +194,7 @@ impl Supervisor {
                 Reach::Standing if matches!(self.state, State::Connecting(..)) => {
                     self.on_air_since = Some(now);
                     self.retry = None;
+                    (self.robot.changed, self.uplink.changed) = (false, false);
                     self.state = self.on_air();
                 }
                 Reach::Nothing | Reach::Robot | Reach::Camera | Reach::Session | Reach::Standing => {
@@ -212,28 +224,51 @@ impl Supervisor {
 
     /// When to send [`Event::Woken`].
     pub fn deadline(&self) -> Deadline {
-        self.retry.map(|(at, command)| {
-            let why = match command {
-                Command::LogIn => "log in to the robot again",
-                Command::PrepareCamera => "set up the camera again",
-                Command::OpenSession => "connect to the camera again",
-                Command::OpenIngest => "connect to the ingest server again",
-                Command::RequestKeyFrame
-                | Command::CloseSession
-                | Command::CloseIngest
-                | Command::RestoreCamera => "wind down",
-            };
-            (at, why)
-        })
+        let retry = self.retry.map(|(at, command)| (at, reason_of(command)));
+        let trials = [
+            (
+                self.robot.trial,
+                "give up a silent camera after the network was away",
+            ),
+            (
+                self.uplink.trial,
+                "give up a silent server after the network was away",
+            ),
+        ];
+        let trials = trials.into_iter().filter_map(|(at, why)| Some((at?, why)));
+        retry.into_iter().chain(trials).min_by_key(|(at, _)| *at)
     }
 
     fn start(&mut self) {
-        self.robot_backoff.reset();
-        self.ingest_backoff.reset();
+        for side in [Side::Robot, Side::Uplink] {
+            self.leg(side).start();
+        }
         self.refusals = 0;
         self.retry = None;
-        self.state = State::WaitingForRobot(None);
-        self.commands.push_back(Command::LogIn);
+        match self.networks.robot.missing() {
+            Some(missing) => self.state = State::WaitingForNetwork(Side::Robot, missing.clone()),
+            None => {
+                self.state = State::WaitingForRobot(None);
+                self.push(Command::LogIn);
+            }
+        }
+    }
+
+    /// Gives a command, and notes what it stands on.
+    fn push(&mut self, command: Command) {
+        match command {
+            Command::OpenSession => self.robot.stand_on(&self.networks.robot),
+            Command::OpenIngest => self.uplink.stand_on(&self.networks.uplink),
+            Command::LogIn
+            | Command::Rest
+            | Command::Listen(_)
+            | Command::PrepareCamera
+            | Command::RequestKeyFrame
+            | Command::CloseSession
+            | Command::CloseIngest
+            | Command::RestoreCamera => {}
+        }
+        self.commands.push_back(command);
     }
 
     /// Ends everything and leaves the camera as it was before us.
@@ -241,6 +276,7 @@ impl Supervisor {
         self.retry = None;
         self.on_air_since = None;
         self.shortfalls = Shortfalls::default();
+        (self.robot.trial, self.uplink.trial) = (None, None);
         self.state = state;
         self.commands.extend([
             Command::CloseIngest,
@@ -253,7 +289,44 @@ impl Supervisor {
         self.retry = None;
         self.on_air_since = None;
         self.state = State::Connecting(stage, None);
-        self.commands.push_back(command);
+        match stage {
+            Stage::Camera | Stage::Session => self.robot.changed = false,
+            Stage::Ingest => self.uplink.changed = false,
+        }
+        self.push(command);
+    }
+
+    /// The session is over, and what was published of it.
+    fn end_session(&mut self, now: Instant) {
+        self.settle(now);
+        (self.robot.trial, self.uplink.trial) = (None, None);
+        self.commands
+            .extend([Command::CloseIngest, Command::CloseSession]);
+    }
+
+    /// The session stands: publishes, or waits for a network to publish by, or for the end of a pause.
+    fn open_ingest(&mut self, now: Instant) {
+        match self.networks.uplink.missing() {
+            Some(missing) => {
+                self.retry = None;
+                self.on_air_since = None;
+                self.state = State::WaitingForNetwork(Side::Uplink, missing.clone());
+            }
+            None => match self.uplink.pause_at(now) {
+                Some((at, problem)) => {
+                    self.retry = Some((at, Command::OpenIngest));
+                    self.state = State::Connecting(Stage::Ingest, Some(problem));
+                }
+                None => self.go(Stage::Ingest, Command::OpenIngest),
+            },
+        }
+    }
+
+    fn publish_anew(&mut self, now: Instant) {
+        self.shortfalls.uplink_choked = false;
+        self.uplink.trial = None;
+        self.commands.push_back(Command::CloseIngest);
+        self.open_ingest(now);
     }
 
     fn on_air(&self) -> State {
@@ -278,8 +351,8 @@ impl Supervisor {
         };
         if now.saturating_duration_since(since) >= SETTLED {
             self.refusals = 0;
-            self.robot_backoff.reset();
-            self.ingest_backoff.reset();
+            self.robot.backoff.reset();
+            self.uplink.backoff.reset();
         }
     }
 
@@ -295,22 +368,28 @@ impl Supervisor {
         again: Command,
         waiting: impl FnOnce(Option<Problem>) -> State,
     ) {
+        let needs_a_person = matches!(problem.remedy, Remedy::Person | Remedy::PersonIfRepeated);
+        if let Some(missing) = self.networks.robot.missing()
+            && !needs_a_person
+        {
+            return self.rest(missing.clone());
+        }
         match problem.remedy {
             Remedy::Person | Remedy::PersonIfRepeated => self.wind_down(State::Fault(problem)),
             Remedy::AwaitNetwork => {
-                self.retry_later(now, Leg::Robot, Command::LogIn, Duration::ZERO);
+                self.retry_later(now, Side::Robot, Command::LogIn, Duration::ZERO, &problem);
                 self.state = State::WaitingForNetwork(Side::Robot, problem);
             }
             Remedy::SignIn => {
-                self.retry_later(now, Leg::Robot, Command::LogIn, Duration::ZERO);
+                self.retry_later(now, Side::Robot, Command::LogIn, Duration::ZERO, &problem);
                 self.state = State::WaitingForRobot(Some(problem));
             }
             Remedy::Retry => {
-                self.retry_later(now, Leg::Robot, again, Duration::ZERO);
+                self.retry_later(now, Side::Robot, again, Duration::ZERO, &problem);
                 self.state = waiting(Some(problem));
             }
             Remedy::RetryAfter(pause) => {
-                self.retry_later(now, Leg::Robot, again, pause);
+                self.retry_later(now, Side::Robot, again, pause, &problem);
                 self.state = waiting(Some(problem));
             }
         }
@@ -319,7 +398,9 @@ impl Supervisor {
     fn fail_ingest(&mut self, now: Instant, problem: Problem) {
         self.settle(now);
         self.shortfalls.uplink_choked = false;
-        if problem.remedy != Remedy::PersonIfRepeated {
+        self.uplink.trial = None;
+        let missing = self.networks.uplink.missing().cloned();
+        if problem.remedy != Remedy::PersonIfRepeated || missing.is_some() {
             self.refusals = 0;
         }
         let pause = match problem.remedy {
@@ -335,35 +416,40 @@ impl Supervisor {
             Remedy::Retry | Remedy::AwaitNetwork | Remedy::SignIn => Duration::ZERO,
         };
         self.commands.push_back(Command::CloseIngest);
-        self.retry_later(now, Leg::Ingest, Command::OpenIngest, pause);
-        self.state = if problem.remedy == Remedy::AwaitNetwork {
-            State::WaitingForNetwork(Side::Uplink, problem)
-        } else {
-            State::Connecting(Stage::Ingest, Some(problem))
-        };
-    }
-
-    fn retry_later(&mut self, now: Instant, leg: Leg, command: Command, at_least: Duration) {
-        let backoff = match leg {
-            Leg::Robot => &mut self.robot_backoff,
-            Leg::Ingest => &mut self.ingest_backoff,
-        };
-        let pause = backoff.fail().max(at_least);
-        self.retry = Some((now + pause, command));
-    }
-
-    fn retry_at_once(&mut self, now: Instant) {
-        // A lock-out or another pause that a server asked for is longer than any backoff, and is kept.
-        let Some((at, command)) = self.retry else { return };
-        if at.saturating_duration_since(now) <= Backoff::LONGEST {
-            self.robot_backoff.reset();
-            self.ingest_backoff.reset();
-            self.retry = Some((now, command));
-            self.wake(now);
+        if let Some(missing) = missing {
+            self.retry = None;
+            self.state = State::WaitingForNetwork(Side::Uplink, missing);
+            return;
         }
+        self.retry_later(now, Side::Uplink, Command::OpenIngest, pause, &problem);
+        let is_a_network_s = pause.is_zero();
+        self.state = match &self.networks.internet {
+            // netsetup knows better why; whether it is right is for the next try to show.
+            Some(reason) if is_a_network_s => State::WaitingForNetwork(Side::Uplink, reason.clone()),
+            _ if problem.remedy == Remedy::AwaitNetwork => State::WaitingForNetwork(Side::Uplink, problem),
+            _ => State::Connecting(Stage::Ingest, Some(problem)),
+        };
+    }
+
+    fn retry_later(
+        &mut self,
+        now: Instant,
+        side: Side,
+        command: Command,
+        at_least: Duration,
+        problem: &Problem,
+    ) {
+        self.retry = Some((self.leg(side).fail(now, at_least, problem), command));
     }
 
     fn wake(&mut self, now: Instant) {
+        let is_over = |trial: Option<Instant>| trial.is_some_and(|at| at <= now);
+        if is_over(self.robot.trial) {
+            self.begin_anew(now);
+        } else if is_over(self.uplink.trial) {
+            self.settle(now);
+            self.publish_anew(now);
+        }
         let Some((at, command)) = self.retry else { return };
         if at > now {
             return;
@@ -374,266 +460,32 @@ impl Supervisor {
         {
             self.state = State::Connecting(Stage::Ingest, Some(problem.clone()));
         }
-        self.commands.push_back(command);
+        self.push(command);
+    }
+
+    fn leg(&mut self, side: Side) -> &mut Leg {
+        match side {
+            Side::Robot => &mut self.robot,
+            Side::Uplink => &mut self.uplink,
+        }
+    }
+}
+
+fn reason_of(retry: Command) -> &'static str {
+    match retry {
+        Command::LogIn => "log in to the robot again",
+        Command::PrepareCamera => "set up the camera again",
+        Command::OpenSession => "connect to the camera again",
+        Command::OpenIngest => "connect to the ingest server again",
+        Command::Rest
+        | Command::Listen(_)
+        | Command::RequestKeyFrame
+        | Command::CloseSession
+        | Command::CloseIngest
+        | Command::RestoreCamera => "wind down",
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "virtual time needs a zero")]
-mod tests {
-    use super::*;
-
-    fn drain(supervisor: &mut Supervisor) -> Vec<Command> {
-        std::iter::from_fn(|| supervisor.poll()).collect()
-    }
-
-    fn problem(remedy: Remedy) -> Problem {
-        Problem::new("test", remedy, "something was wrong")
-    }
-
-    fn play(now: Instant, events: impl IntoIterator<Item = Event>) -> Supervisor {
-        let mut supervisor = Supervisor::new(7);
-        for event in events {
-            supervisor.handle(now, event).expect("an event with a meaning");
-        }
-        supervisor
-    }
-
-    fn way_to_air() -> Vec<Event> {
-        vec![
-            Event::Start,
-            Event::LoggedIn,
-            Event::CameraReady { complete: true },
-            Event::SessionConnected,
-            Event::OnAir,
-        ]
-    }
-
-    fn on_air(now: Instant) -> Supervisor {
-        let mut supervisor = play(now, way_to_air());
-        drain(&mut supervisor);
-        supervisor
-    }
-
-    #[test]
-    fn the_way_to_air_is_login_camera_session_ingest() {
-        let mut supervisor = play(Instant::now(), way_to_air());
-        use Command::{LogIn, OpenIngest, OpenSession, PrepareCamera};
-        assert_eq!(
-            drain(&mut supervisor),
-            [LogIn, PrepareCamera, OpenSession, OpenIngest]
-        );
-        assert_eq!(supervisor.state(), &State::Live);
-    }
-
-    #[test]
-    fn a_lost_ingest_is_opened_again_at_once_and_the_camera_is_left_alone() {
-        let now = Instant::now();
-        let mut supervisor = on_air(now);
-        supervisor
-            .handle(now, Event::IngestClosed(problem(Remedy::Retry)))
-            .unwrap();
-        assert_eq!(drain(&mut supervisor), [Command::CloseIngest]);
-        assert_eq!(supervisor.deadline().unwrap().0, now);
-        supervisor.handle(now, Event::Woken).unwrap();
-        assert_eq!(drain(&mut supervisor), [Command::OpenIngest]);
-        assert_eq!(supervisor.state().name(), "Connecting");
-    }
-
-    #[test]
-    fn a_server_that_accepts_and_hangs_up_is_not_hammered() {
-        let mut now = Instant::now();
-        let mut supervisor = on_air(now);
-        let mut pauses = Vec::new();
-        for _ in 0..6 {
-            supervisor
-                .handle(now, Event::IngestClosed(problem(Remedy::Retry)))
-                .unwrap();
-            let at = supervisor.deadline().unwrap().0;
-            pauses.push((at - now).as_secs());
-            now = at;
-            supervisor.handle(now, Event::Woken).unwrap();
-            supervisor.handle(now, Event::OnAir).unwrap();
-        }
-        assert_eq!(pauses[..4], [0, 1, 2, 4]);
-        assert!(pauses[4] >= 5 && pauses[5] >= 5);
-    }
-
-    #[test]
-    fn an_hour_on_air_forgets_earlier_failures() {
-        let mut now = Instant::now();
-        let mut supervisor = on_air(now);
-        for _ in 0..3 {
-            supervisor
-                .handle(now, Event::IngestClosed(problem(Remedy::Retry)))
-                .unwrap();
-            now = supervisor.deadline().unwrap().0;
-            supervisor.handle(now, Event::Woken).unwrap();
-            supervisor.handle(now, Event::OnAir).unwrap();
-            now += Duration::from_secs(3600);
-        }
-        supervisor
-            .handle(now, Event::IngestClosed(problem(Remedy::Retry)))
-            .unwrap();
-        assert_eq!(supervisor.deadline().unwrap().0, now);
-    }
-
-    #[test]
-    fn a_refused_key_is_a_fault_that_puts_the_camera_back_and_does_not_loop() {
-        let now = Instant::now();
-        let mut supervisor = on_air(now);
-        supervisor
-            .handle(now, Event::IngestClosed(problem(Remedy::Person)))
-            .unwrap();
-        assert_eq!(supervisor.state().name(), "Fault");
-        assert_eq!(supervisor.deadline(), None);
-        use Command::{CloseIngest, CloseSession, RestoreCamera};
-        assert_eq!(drain(&mut supervisor), [CloseIngest, CloseSession, RestoreCamera]);
-        supervisor.handle(now, Event::NetworkChanged).unwrap();
-        assert_eq!(drain(&mut supervisor), []);
-        supervisor.handle(now, Event::Mended).unwrap();
-        assert_eq!(drain(&mut supervisor), [Command::LogIn]);
-    }
-
-    #[test]
-    fn a_server_that_hangs_up_again_and_again_has_refused_us() {
-        let mut now = Instant::now();
-        let mut supervisor = on_air(now);
-        for _ in 1..REFUSALS {
-            supervisor
-                .handle(now, Event::IngestClosed(problem(Remedy::PersonIfRepeated)))
-                .unwrap();
-            assert_eq!(supervisor.state().name(), "Connecting");
-            let at = supervisor.deadline().unwrap().0;
-            assert!(at - now >= REFUSAL_PAUSE);
-            now = at;
-            supervisor.handle(now, Event::Woken).unwrap();
-        }
-        supervisor
-            .handle(now, Event::IngestClosed(problem(Remedy::PersonIfRepeated)))
-            .unwrap();
-        assert_eq!(supervisor.state().name(), "Fault");
-    }
-
-    #[test]
-    fn a_network_that_is_ready_again_is_used_at_once() {
-        let mut now = Instant::now();
-        let mut supervisor = play(now, [Event::Start]);
-        drain(&mut supervisor);
-        for _ in 0..5 {
-            supervisor
-                .handle(now, Event::LoginFailed(problem(Remedy::AwaitNetwork)))
-                .unwrap();
-            now = supervisor.deadline().unwrap().0;
-            supervisor.handle(now, Event::Woken).unwrap();
-        }
-        drain(&mut supervisor);
-        supervisor
-            .handle(now, Event::LoginFailed(problem(Remedy::AwaitNetwork)))
-            .unwrap();
-        assert!(supervisor.deadline().unwrap().0 > now);
-        supervisor.handle(now, Event::NetworkChanged).unwrap();
-        assert_eq!(drain(&mut supervisor), [Command::LogIn]);
-    }
-
-    #[test]
-    fn a_lock_out_is_waited_for_whatever_the_network_does() {
-        let now = Instant::now();
-        let mut supervisor = play(now, [Event::Start]);
-        drain(&mut supervisor);
-        let minutes = Duration::from_secs(300);
-        supervisor
-            .handle(now, Event::LoginFailed(problem(Remedy::RetryAfter(minutes))))
-            .unwrap();
-        supervisor.handle(now, Event::NetworkChanged).unwrap();
-        assert_eq!(drain(&mut supervisor), []);
-        assert_eq!(supervisor.deadline().unwrap().0, now + minutes);
-    }
-
-    #[test]
-    fn a_lost_session_sets_the_camera_up_anew() {
-        let now = Instant::now();
-        let mut supervisor = on_air(now);
-        supervisor
-            .handle(now, Event::SessionClosed(problem(Remedy::Retry)))
-            .unwrap();
-        supervisor.handle(now, Event::Woken).unwrap();
-        use Command::{CloseIngest, CloseSession, PrepareCamera};
-        assert_eq!(drain(&mut supervisor), [CloseIngest, CloseSession, PrepareCamera]);
-    }
-
-    #[test]
-    fn shortfalls_add_up_and_go_away_one_by_one() {
-        let now = Instant::now();
-        let mut supervisor = on_air(now);
-        supervisor.handle(now, Event::PictureStalled).unwrap();
-        supervisor.handle(now, Event::UplinkChoked).unwrap();
-        assert!(supervisor.state().reason().contains("stopped sending"));
-        supervisor.handle(now, Event::PictureBack).unwrap();
-        assert_eq!(supervisor.state().kind(), "uplink-choked");
-        supervisor.handle(now, Event::UplinkRelieved).unwrap();
-        assert_eq!(supervisor.state(), &State::Live);
-    }
-
-    #[test]
-    fn a_new_picture_size_is_published_anew() {
-        let now = Instant::now();
-        let mut supervisor = on_air(now);
-        supervisor.handle(now, Event::SizeChanged).unwrap();
-        assert_eq!(
-            drain(&mut supervisor),
-            [Command::CloseIngest, Command::OpenIngest]
-        );
-    }
-
-    #[test]
-    fn what_the_last_session_says_of_the_camera_does_not_skip_its_set_up() {
-        let now = Instant::now();
-        let mut supervisor = on_air(now);
-        supervisor
-            .handle(now, Event::SessionClosed(problem(Remedy::Retry)))
-            .unwrap();
-        drain(&mut supervisor);
-        supervisor
-            .handle(now, Event::CameraReady { complete: true })
-            .unwrap();
-        assert_eq!(drain(&mut supervisor), []);
-        supervisor.handle(now, Event::Woken).unwrap();
-        assert_eq!(drain(&mut supervisor), [Command::PrepareCamera]);
-    }
-
-    #[test]
-    fn a_choke_ends_with_the_publication_that_was_choked() {
-        let now = Instant::now();
-        let mut supervisor = on_air(now);
-        supervisor.handle(now, Event::UplinkChoked).unwrap();
-        supervisor.handle(now, Event::SizeChanged).unwrap();
-        supervisor.handle(now, Event::OnAir).unwrap();
-        assert_eq!(supervisor.state(), &State::Live);
-    }
-
-    #[test]
-    fn a_server_that_hangs_up_now_and_then_has_not_refused_us() {
-        let mut now = Instant::now();
-        let mut supervisor = on_air(now);
-        for _ in 0..3 * REFUSALS {
-            for remedy in [Remedy::PersonIfRepeated, Remedy::AwaitNetwork] {
-                supervisor
-                    .handle(now, Event::IngestClosed(problem(remedy)))
-                    .unwrap();
-                now = supervisor.deadline().unwrap().0;
-                supervisor.handle(now, Event::Woken).unwrap();
-            }
-        }
-        assert_eq!(supervisor.state().name(), "Connecting");
-    }
-
-    #[test]
-    fn a_late_report_changes_nothing() {
-        let now = Instant::now();
-        let mut supervisor = play(now, [Event::Start]);
-        let before = supervisor.state().clone();
-        assert!(supervisor.handle(now, Event::OnAir).is_err());
-        assert_eq!(supervisor.state(), &before);
-    }
-}
+mod tests;

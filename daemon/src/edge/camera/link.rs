@@ -1,8 +1,8 @@
-//! The local end of the link to the robot: which address we speak from, and on which interface.
+//! The sockets of a session: tied to the link to the robot, and read in gulps.
 
 use std::fmt::{self, Debug};
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -15,6 +15,8 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
+use crate::edge::bind::Bind;
+
 /// Room in the kernel for the packets of one large key frame while the daemon is busy, in bytes.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
@@ -23,39 +25,6 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 /// A camera sends a frame as some twenty packets, a few dozen microseconds apart: just enough for a reader to fall
 /// asleep after each one. Waking up costs more than a packet does.
 const GATHER: Duration = Duration::from_millis(4);
-
-/// From where the camera is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bind {
-    /// The interface that everything goes through, if one is configured. With it no packet of the session can leave
-    /// by the uplink, whatever the routes say.
-    pub interface: Option<String>,
-}
-
-impl Bind {
-    /// The local address from which the kernel reaches `host`. Asking sends nothing.
-    ///
-    /// # Errors
-    /// There is no route to the host, or no such interface.
-    pub fn local_address(&self, host: SocketAddr) -> io::Result<IpAddr> {
-        let any: SocketAddr = if host.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            ([0_u16; 8], 0).into()
-        };
-        let socket = UdpSocket::bind(any)?;
-        self.apply(&socket)?;
-        socket.connect(host)?;
-        Ok(socket.local_addr()?.ip())
-    }
-
-    fn apply(&self, socket: &UdpSocket) -> io::Result<()> {
-        match &self.interface {
-            Some(name) => SockRef::from(socket).bind_device(Some(name.as_bytes())),
-            None => Ok(()),
-        }
-    }
-}
 
 /// Tokio, with every UDP socket of the session tied to the robot-side interface.
 ///
@@ -211,15 +180,6 @@ impl AsyncUdpSocket for GatheringSocket {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_local_address_is_the_one_that_faces_the_host() {
-        let host = SocketAddr::from(([127, 0, 0, 1], 31102));
-        let bind = Bind {
-            interface: Some("lo".to_owned()),
-        };
-        assert_eq!(bind.local_address(host).unwrap(), IpAddr::from([127, 0, 0, 1]));
-    }
-
     #[tokio::test]
     async fn packets_gather_and_none_is_left_behind() {
         let runtime = LinkRuntime::new(Bind::default());
@@ -246,13 +206,5 @@ mod tests {
             assert_eq!(buffer[..length], expected);
         }
         sending.join().unwrap();
-    }
-
-    #[test]
-    fn an_interface_that_is_not_there_is_an_error() {
-        let bind = Bind {
-            interface: Some("nowhere0".to_owned()),
-        };
-        assert!(bind.local_address(SocketAddr::from(([127, 0, 0, 1], 1))).is_err());
     }
 }

@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use super::pins::PinStore;
 use super::signalling::{self, SignallingHost};
 
-pub use link::Bind;
+pub use super::bind::Bind;
 
 /// What a session needs.
 #[derive(Clone, Debug)]

@@ -21,8 +21,9 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
 };
 
-use super::link::{Bind, LinkRuntime};
+use super::link::LinkRuntime;
 use super::tap::{Delivery, Feedback, QUEUE, Tap};
+use crate::edge::bind::Bind;
 
 /// Host candidates are known as soon as the socket is bound.
 const GATHERING: Duration = Duration::from_secs(5);

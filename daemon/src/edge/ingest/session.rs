@@ -46,6 +46,7 @@ enum Woken {
     Wire(Progress),
     Frame(Frame),
     Delivered,
+    Listen,
     Close,
     Time,
 }
@@ -64,6 +65,8 @@ pub(super) struct Session<'a> {
     /// The goodbyes are queued: nothing follows them.
     finished: bool,
     outbox: VecDeque<Event>,
+    /// What the server had acknowledged when we were asked to listen, in bytes.
+    listening_from: Option<u64>,
     sample_at: Instant,
     report_at: Instant,
     reported_bytes: u64,
@@ -85,6 +88,7 @@ impl<'a> Session<'a> {
             closing: false,
             finished: false,
             outbox: VecDeque::new(),
+            listening_from: None,
             sample_at: now + SAMPLE,
             report_at: now + REPORT,
             reported_bytes: 0,
@@ -127,6 +131,7 @@ impl<'a> Session<'a> {
                 delivered?;
                 Woken::Delivered
             }
+            Some(()) = work.listen.recv() => Woken::Listen,
             _ = &mut work.close, if !self.closing => Woken::Close,
             () = sleep_until(at) => Woken::Time,
         };
@@ -136,6 +141,7 @@ impl<'a> Session<'a> {
             Woken::Wire(Progress::Closed) => self.publisher.handle(now(), command::Input::ClosedByServer),
             Woken::Frame(frame) => self.pace.handle(now(), pace::Input::Frame(frame)),
             Woken::Delivered => {}
+            Woken::Listen => self.listening_from = Some(self.wire.inspect().acknowledged_bytes),
             Woken::Close => self.close()?,
             Woken::Time => self.tick(),
         }
@@ -159,7 +165,17 @@ impl<'a> Session<'a> {
         self.publisher.handle(now.into_std(), command::Input::Tick);
         if now >= self.sample_at {
             self.sample_at = now + SAMPLE;
-            self.wire.inspect();
+            let kernel = self.wire.inspect();
+            let is_answered = |from| kernel.acknowledged_bytes > from;
+            // Where nothing was sent, silence says nothing.
+            let is_idle = kernel.unacknowledged_segments == 0 && kernel.unsent_bytes == 0;
+            if self
+                .listening_from
+                .is_some_and(|from| is_idle || is_answered(from))
+            {
+                self.listening_from = None;
+                self.outbox.push_back(Event::Heard);
+            }
             self.tell_sent();
         } else {
             self.pace.handle(now.into_std(), pace::Input::Tick);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
 use super::error::Error;
+use crate::edge::bind::Bind;
 use crate::edge::pins::{PinStore, Role};
 use crate::edge::tcp;
 
@@ -34,15 +35,6 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// No clock that is right shows an earlier time than 2025-01-01, in seconds since 1970.
 const CLOCK_IS_SET_AFTER: u64 = 1_735_689_600;
 const SECONDS_PER_YEAR: u64 = 31_556_952;
-
-/// The robot-side interface and address to connect from; by default the routing table chooses both.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bind {
-    /// Such as `eth0`, by `SO_BINDTODEVICE`.
-    pub interface: Option<String>,
-    /// A local address.
-    pub address: Option<IpAddr>,
-}
 
 /// By what the robot's certificates are trusted.
 #[derive(Clone)]
@@ -187,7 +179,7 @@ impl Dialer {
 
     fn socket(&self) -> io::Result<TcpSocket> {
         let socket = tcp::socket_to(self.address, self.bind.interface.as_deref())?;
-        if let Some(address) = self.bind.address {
+        if let Some(address) = self.bind.address_for(self.address) {
             socket.bind(SocketAddr::new(address, 0))?;
         }
         Ok(socket)

@@ -1,0 +1,135 @@
+//! News of the networks: netsetup's own while it runs, the kernel's notices while it does not. In a network namespace
+//! of the test's own, with a bus of its own. Needs root.
+#![cfg(feature = "referees")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use netsetup::control::Control;
+use netsetup::view::Status;
+use nix::sched::{CloneFlags, unshare};
+use spotstreamd::edge::network::{NEWS, News, watch};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(10);
+/// Longer than the kernel takes to tell.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+/// A dbus-daemon on which everybody may do everything.
+struct Bus {
+    process: Child,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Bus {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let configuration = folder.path().join("bus.conf");
+        let text = format!(
+            r#"<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
+            <policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/>
+            <allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
+            <allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
+            <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
+            </policy></busconfig>"#,
+            folder.path().join("bus").display()
+        );
+        std::fs::write(&configuration, text).unwrap();
+        let mut process = Command::new("dbus-daemon")
+            .args(["--nofork", "--nopidfile", "--print-address=1"])
+            .arg(format!("--config-file={}", configuration.display()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        Self {
+            process,
+            address: address.trim().to_owned(),
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status();
+    assert!(status.unwrap().success(), "ip {arguments}");
+}
+
+async fn next(news: &mut mpsc::Receiver<News>) -> News {
+    timeout(SOON, news.recv()).await.unwrap().unwrap()
+}
+
+async fn assert_quiet(news: &mut mpsc::Receiver<News>) {
+    let unexpected = timeout(A_WHILE, news.recv()).await;
+    assert!(unexpected.is_err(), "{unexpected:?}");
+}
+
+fn told(note: &str) -> News {
+    News::Status(Some(Box::new(status(note))))
+}
+
+fn status(note: &str) -> Status {
+    Status {
+        notes: vec![note.to_owned()],
+        ..Status::default()
+    }
+}
+
+async fn the_kernel_s_notices_are_told_only_while_netsetup_does_not_run() {
+    let bus = Bus::start();
+    let (sender, mut news) = mpsc::channel(NEWS);
+    let watching = tokio::spawn(watch(Some(bus.address.clone()), sender));
+    assert_eq!(next(&mut news).await, News::Status(None));
+    ip("link set lo up");
+    assert_eq!(next(&mut news).await, News::Changed);
+    while timeout(A_WHILE, news.recv()).await.is_ok() {}
+
+    let (control, publish, _inbox) = Control::channel(status("first"));
+    let serving = tokio::spawn(netsetup::edge::dbus::serve(control, Some(bus.address.clone())));
+    assert_eq!(next(&mut news).await, told("first"));
+    ip("address add 192.0.2.1/32 dev lo");
+    assert_quiet(&mut news).await;
+    // Each change is told, also those that another one follows at once.
+    for note in ["second", "third", "fourth"] {
+        publish.send_replace(status(note));
+        assert_eq!(next(&mut news).await, told(note));
+    }
+
+    drop(publish);
+    timeout(SOON, serving).await.unwrap().unwrap();
+    assert_eq!(next(&mut news).await, News::Status(None));
+    ip("address add 192.0.2.2/32 dev lo");
+    assert_eq!(next(&mut news).await, News::Changed);
+
+    drop(news);
+    timeout(SOON, watching).await.unwrap().unwrap();
+}
+
+#[test]
+fn netsetup_is_believed_while_it_runs_and_the_kernel_while_it_does_not() {
+    // A thread of its own, because the namespace is the thread's.
+    let thread = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(the_kernel_s_notices_are_told_only_while_netsetup_does_not_run());
+    });
+    thread.join().unwrap();
+}
