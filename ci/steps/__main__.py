@@ -11,16 +11,28 @@ from steps.tally import Tally
 
 REFEREE_FILES = {
     "builder": ("test_builder.py", "test_inside.py", "test_tally.py"),
-    "docs": ("test_docs.py",),
+    "docs": ("test_docs.py", "test_units.py"),
     "world": ("test_world.py",),
     "descriptors": ("test_proto.py",),
     "sim": ("test_frame_code.py", "test_spot_sim.py"),
     "first-light": ("test_first_light.py",),
     "behaviour": ("test_behaviour.py",),
     "cameras": ("test_cameras.py",),
+    "network": ("test_manager.py", "test_netsetup.py", "test_leaks.py"),
+    "network-light": ("test_network_first_light.py",),
     "demo": ("test_demo.py",),
 }
-NEED_PROGRAMS = {"builder", "descriptors", "sim", "first-light", "behaviour", "cameras", "demo"}
+NEED_PROGRAMS = {
+    "builder",
+    "descriptors",
+    "sim",
+    "first-light",
+    "behaviour",
+    "cameras",
+    "network",
+    "network-light",
+    "demo",
+}
 
 STEPS: dict[str, Callable[[], Tally]] = {
     "fmt": rust.fmt,

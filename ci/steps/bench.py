@@ -1,10 +1,13 @@
-"""ci/bench: build, let spotstreamd and GStreamer do the same job at the same time, print a table."""
+"""ci/bench: build, let spotstreamd and GStreamer do the same job at the same time, print a table.
+
+`ci/bench network` measures netsetup instead.
+"""
 
 import json
 import shutil
 import sys
 
-from steps import prepare
+from steps import bench_network, prepare
 from steps.console import RESULTS, on_host, run, say
 
 FOLDER = RESULTS / "bench"
@@ -41,4 +44,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    benches = {(): main, ("network",): bench_network.main}
+    bench = benches.get(tuple(sys.argv[1:]))
+    if bench is None:
+        print("usage: ci/bench [network]", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(bench())

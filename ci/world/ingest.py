@@ -19,6 +19,8 @@ class Nginx:
     extra_http: str = ""
     # The one stream key that it takes; any when empty. A publisher with another is hung up on, as Twitch does.
     only_key: str = ""
+    # How long a publisher may say nothing before it is taken for gone; for ever when 0.
+    idle_seconds: int = 0
     url: str = f"rtmp://{NGINX_ADDRESS}:1935/{APP}"
 
     def start(self) -> Program:
@@ -59,6 +61,7 @@ class Nginx:
                   hls_fragment 2s;
                   hls_playlist_length 12s;
                   notify_method get;
+                  {f"drop_idle_publisher {self.idle_seconds}s;" if self.idle_seconds else ""}
                   {"on_publish http://127.0.0.1:8081/;" if self.only_key else ""}
                 }}
               }}

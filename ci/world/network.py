@@ -1,5 +1,6 @@
 """Hosts and wires: the robot's network in either of its layouts, and an internet of documentation prefixes."""
 
+import hashlib
 import json
 import subprocess
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 
 ROBOT = "robot"
 INTERNET = "internet"
+PAYLOAD_BRIDGE = "payload"
+UPLINK_BRIDGE = "uplink"
 CAMERA_ADDRESS = "192.168.50.6"
 UPLINK_GATEWAY = "198.51.100.1"
 # Where servers of the internet live; RFC 5737 keeps these prefixes for documentation.
@@ -34,12 +37,62 @@ class Layout(Enum):
 
 
 @dataclass(frozen=True)
+class Wire:
+    """The wire from an interface of a host to a bridge; the bridge's end is in the namespace of the wires."""
+
+    host: str
+    interface: str
+    bridge: str
+
+    @property
+    def end(self) -> str:
+        """The bridge's end."""
+        return f"{self.host}-{self.interface}"
+
+    @property
+    def mac(self) -> str:
+        """The hardware address of the host's interface: the same one after it was taken away and put back."""
+        digits = hashlib.sha256(self.end.encode()).hexdigest()
+        return ":".join(["02", *(digits[at : at + 2] for at in range(0, 10, 2))])
+
+    def make(self) -> None:
+        """Make the interface, down and without an address, and tie it to the bridge."""
+        end = ("link", "add", self.end, "type", "veth")
+        _ip(*end, "peer", "name", self.interface, "address", self.mac, "netns", self.host)
+        _ip("link", "set", self.end, "master", self.bridge, "up")
+        # No IPv6: the robot has none, and its address check would hold the link back.
+        _in(self.host, "link", "set", self.interface, "addrgenmode", "none")
+
+    def take_away(self) -> None:
+        """Take the interface out of its host, as a USB stick."""
+        _ip("link", "del", self.end)
+
+    def pull(self) -> None:
+        """Pull the cable: no carrier."""
+        _ip("link", "set", self.end, "down")
+
+    def plug(self) -> None:
+        """Plug the cable in again."""
+        _ip("link", "set", self.end, "up")
+
+
+@dataclass(frozen=True)
 class Box:
     """A host that runs the daemon: `eth0` to the robot, `wlan0` to the internet."""
 
     host: str
     robot_side: str
     uplink: str
+
+    @property
+    def cable(self) -> Wire:
+        """The wire to the robot."""
+        return Wire(self.host, "eth0", PAYLOAD_BRIDGE)
+
+    @property
+    def dongle(self) -> Wire:
+        """The wire to the internet."""
+        return Wire(self.host, "wlan0", UPLINK_BRIDGE)
 
 
 class Network:
@@ -53,7 +106,7 @@ class Network:
             _ip("link", "del", wire["ifname"])
         for old in _names(_ip("netns")):
             _ip("netns", "del", old)
-        for bridge in ("payload", "uplink"):
+        for bridge in (PAYLOAD_BRIDGE, UPLINK_BRIDGE):
             subprocess.run(["ip", "link", "del", bridge], check=False, capture_output=True)
             _ip("link", "add", bridge, "type", "bridge")
             _ip("link", "set", bridge, "up")
@@ -63,14 +116,29 @@ class Network:
 
     def _robot(self) -> None:
         _host(ROBOT)
-        _wire(ROBOT, "eth0", "payload", self.layout.robot_address)
+        _wire(ROBOT, "eth0", PAYLOAD_BRIDGE, self.layout.robot_address)
+        self._camera()
+
+    def replug(self, layout: Layout) -> None:
+        """Plug the boxes into the robot's other port; the cables are out meanwhile."""
+        for box in self.boxes:
+            box.cable.pull()
+        self.layout = layout
+        _in(ROBOT, "address", "flush", "dev", "eth0")
+        nft(ROBOT, "flush ruleset")
+        _in(ROBOT, "address", "add", f"{layout.robot_address}/24", "dev", "eth0")
+        self._camera()
+        for box in self.boxes:
+            box.cable.plug()
+
+    def _camera(self) -> None:
         if self.layout is Layout.PAYLOAD:
             _in(ROBOT, "address", "add", f"{CAMERA_ADDRESS}/24", "dev", "eth0")
             return
         # The camera is behind the robot: only what the robot forwards reaches it, and it answers in the robot's name.
-        # On `lo` the WebRTC stack would send its packets to `lo`. On `eth0` nobody of another subnet finds it by ARP.
-        _in(ROBOT, "address", "add", f"{CAMERA_ADDRESS}/32", "dev", "eth0")
-        arp = ["ip", "netns", "exec", ROBOT, "sysctl", "-qw", "net.ipv4.conf.eth0.arp_ignore=2"]
+        # On `lo` the WebRTC stack would send its packets to `lo`. Of this scope nobody finds it on `eth0` by ARP.
+        _in(ROBOT, "address", "add", f"{CAMERA_ADDRESS}/32", "dev", "eth0", "scope", "host")
+        arp = ["ip", "netns", "exec", ROBOT, "sysctl", "-qw", "net.ipv4.conf.eth0.arp_ignore=3"]
         subprocess.run(arp, check=True)
         nft(
             ROBOT,
@@ -91,7 +159,7 @@ class Network:
 
     def _internet(self) -> None:
         _host(INTERNET)
-        _wire(INTERNET, "eth0", "uplink", UPLINK_GATEWAY)
+        _wire(INTERNET, "eth0", UPLINK_BRIDGE, UPLINK_GATEWAY)
         for address in (NGINX_ADDRESS, FFMPEG_ADDRESS, NODE_ADDRESS):
             _in(INTERNET, "address", "add", f"{address}/32", "dev", "lo")
 
@@ -102,8 +170,8 @@ class Network:
         names.mkdir(exist_ok=True)
         (names / "hosts").write_text(f"127.0.0.1 localhost\n{NODE_ADDRESS} {NODE_NAME}\n")
         _host(host)
-        _wire(host, "eth0", "payload", box.robot_side)
-        _wire(host, "wlan0", "uplink", box.uplink)
+        _wire(host, "eth0", PAYLOAD_BRIDGE, box.robot_side)
+        _wire(host, "wlan0", UPLINK_BRIDGE, box.uplink)
         _in(host, "route", "add", "default", "via", UPLINK_GATEWAY)
         return box
 
@@ -128,11 +196,7 @@ def _host(name: str) -> None:
 
 def _wire(host: str, interface: str, bridge: str, address: str) -> None:
     """Tie `interface` of `host` to `bridge`; every prefix of the test world is a /24."""
-    end = f"{host}-{interface}"
-    _ip("link", "add", end, "type", "veth", "peer", "name", interface, "netns", host)
-    _ip("link", "set", end, "master", bridge, "up")
-    # No IPv6: the robot has none, and its address check would hold the link back.
-    _in(host, "link", "set", interface, "addrgenmode", "none")
+    Wire(host, interface, bridge).make()
     _in(host, "address", "add", f"{address}/24", "dev", interface)
     _in(host, "link", "set", interface, "up")
 
