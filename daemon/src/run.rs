@@ -9,7 +9,7 @@ use spotstream_core::supervise::state::{Command, Event, Problem, Remedy, Side, S
 use spotstream_core::supervise::step::Supervisor;
 use spotstream_core::supervise::watchdog::{self, Watchdog};
 use spotstream_service::notify::Notify;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use spotstream_service::signals::Signals;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -430,26 +430,4 @@ async fn next_of(session: &mut Option<Session>) -> session::Event {
 
 fn no_access() -> Problem {
     Problem::new("no-token", Remedy::SignIn, "the robot has to let us in again")
-}
-
-/// SIGTERM from systemd, SIGINT from a terminal.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

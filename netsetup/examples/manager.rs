@@ -7,7 +7,6 @@ use std::error::Error as StdError;
 use std::io::BufRead;
 
 use netsetup::edge::manager::{Changed, Checkpoint, Error, Manager};
-use netsetup_core::engine::Failure;
 use netsetup_core::names::InterfaceName;
 use netsetup_core::observed::{self, Device};
 use netsetup_core::plan::Step;
@@ -137,6 +136,5 @@ fn device_to_json(device: &Device) -> Value {
 }
 
 fn failure(error: &Error) -> Value {
-    let failure = Failure::from(error);
-    json!({ "kind": failure.kind, "sentence": failure.sentence, "is-retryable": failure.is_retryable })
+    json!({ "kind": error.kind(), "sentence": error.to_string(), "is-retryable": error.is_retryable() })
 }

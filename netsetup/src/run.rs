@@ -9,7 +9,7 @@ use netsetup_core::names::InterfaceName;
 use netsetup_core::observed::Observed;
 use netsetup_core::status::{Reason, Status};
 use spotstream_service::notify::Notify;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use spotstream_service::signals::Signals;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
@@ -51,7 +51,7 @@ pub type Wish = (Desired, Option<Reason>);
 /// # Errors
 /// When the kernel or the signals cannot be listened to.
 pub async fn run(doors: Doors) -> Result<(), Failure> {
-    let mut stop = Stop::new().map_err(|error| failure("signals", &error, false))?;
+    let mut signals = Signals::new().map_err(|error| failure("signals", &error, false))?;
     let mut inbox = doors.inbox;
     let (desired, complaint) = (doors.settings)();
     let mut run = Run::new(desired, doors.bus.clone(), doors.status).await?;
@@ -71,7 +71,7 @@ pub async fn run(doors: Doors) -> Result<(), Failure> {
                 run.apply_for(reply).await;
             }
             _ = ping.tick() => run.notify.ping(),
-            () = stop.next() => break,
+            () = signals.next() => break,
         }
     }
     info!("stopping");
@@ -166,7 +166,7 @@ impl Run {
             notice = self.changes_of_kernel.next() => match notice {
                 Ok(netlink::Notice::Changed) => Input::Changed,
                 Ok(netlink::Notice::NeighbourFailed(interface, host)) => Input::NeighbourFailed(interface, host),
-                Err(error) => Input::Unobserved(failure(error.kind(), &error, error.is_retryable())),
+                Err(error) => Input::Unobserved(error.into()),
             },
             Some(manager::Changed) = self.changes_of_manager.recv() => Input::Changed,
             answer = answer_of(&mut self.prober) => match answer {
@@ -392,26 +392,5 @@ async fn until(deadline: netsetup_core::Deadline) {
     match deadline {
         Some((at, _)) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! What every service of the appliance needs: a log, and a word with systemd.
+//! What every service of the appliance needs: a log, a word with systemd, and an ear for its signals.
 
 pub mod logging;
 pub mod notify;
+pub mod signals;

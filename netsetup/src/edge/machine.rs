@@ -7,8 +7,8 @@ use netsetup_core::names::InterfaceName;
 use netsetup_core::observed::Observed;
 use netsetup_core::plan::Step;
 
-use super::manager::{Checkpoint, Manager};
-use super::netlink::{Kernel, Watch};
+use super::manager::{self, Checkpoint, Manager};
+use super::netlink::{self, Kernel, Watch};
 use super::{country, fault, firewall};
 
 /// All that netsetup looks at and changes.
@@ -26,7 +26,7 @@ impl Machine {
     /// # Errors
     /// When the kernel cannot be talked to.
     pub fn open(bus: Option<String>) -> Result<Self, Failure> {
-        let kernel = Kernel::open().map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
+        let kernel = Kernel::open()?;
         Ok(Self {
             kernel,
             bus,
@@ -40,8 +40,7 @@ impl Machine {
     /// # Errors
     /// When the kernel cannot be listened to.
     pub async fn watch(&mut self) -> Result<Watch, Failure> {
-        let watch = self.kernel.watch().await;
-        watch.map_err(|error| failure(error.kind(), &error, error.is_retryable()))
+        Ok(self.kernel.watch().await?)
     }
 
     /// Looks at everything. A NetworkManager that does not run is not an error, it is what there is.
@@ -50,11 +49,9 @@ impl Machine {
     /// What could not be looked at.
     pub async fn observe(&mut self) -> Result<Observed, Failure> {
         let (kernel, firewall) = tokio::join!(self.kernel.observe(), firewall::observe());
-        let kernel = kernel.map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
-        let firewall = firewall.map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
-        let country = country::observe()
-            .await
-            .map_err(|error| failure(error.kind(), &error, error.is_retryable()))?;
+        let kernel = kernel?;
+        let firewall = firewall?;
+        let country = country::observe().await?;
         let manager = match self.manager().await {
             Some(manager) => manager.observe().await,
             None => Ok(None),
@@ -115,10 +112,7 @@ impl Machine {
     /// When it could not be told so: then it undoes that by itself after a while.
     pub async fn commit(&mut self) -> Result<(), Failure> {
         match self.checkpoint.take() {
-            Some(checkpoint) => checkpoint
-                .commit()
-                .await
-                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+            Some(checkpoint) => Ok(checkpoint.commit().await?),
             None => Ok(()),
         }
     }
@@ -136,38 +130,25 @@ impl Machine {
         let Some(manager) = &self.manager else {
             return Ok(());
         };
-        let checkpoint = manager.checkpoint(devices).await;
-        self.checkpoint =
-            Some(checkpoint.map_err(|error| failure(error.kind(), &error, error.is_retryable()))?);
+        self.checkpoint = Some(manager.checkpoint(devices).await?);
         Ok(())
     }
 
     async fn apply_one(&mut self, step: &Step) -> Result<(), Failure> {
         match step {
-            Step::LoadFirewall(ruleset) => firewall::load(ruleset)
-                .await
-                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
-            Step::SetCountry(code) => country::set(*code)
-                .await
-                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+            Step::LoadFirewall(ruleset) => Ok(firewall::load(ruleset).await?),
+            Step::SetCountry(code) => Ok(country::set(*code).await?),
             Step::ConfigureLink(..)
             | Step::AddRule(_)
             | Step::DeleteRule(_)
             | Step::AddRoute(_)
-            | Step::DeleteRoute(_) => self
-                .kernel
-                .apply(step)
-                .await
-                .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+            | Step::DeleteRoute(_) => Ok(self.kernel.apply(step).await?),
             Step::Manage(_)
             | Step::AddProfile(_)
             | Step::UpdateProfile(_)
             | Step::DeleteProfile(_)
             | Step::Activate(..) => match &mut self.checkpoint {
-                Some(checkpoint) => checkpoint
-                    .apply(step)
-                    .await
-                    .map_err(|error| failure(error.kind(), &error, error.is_retryable())),
+                Some(checkpoint) => Ok(checkpoint.apply(step).await?),
                 None => Ok(()),
             },
         }
@@ -182,6 +163,24 @@ impl Machine {
             }
         }
         self.manager.as_ref()
+    }
+}
+
+impl From<netlink::Error> for Failure {
+    fn from(error: netlink::Error) -> Self {
+        failure(error.kind(), &error, error.is_retryable())
+    }
+}
+
+impl From<firewall::Error> for Failure {
+    fn from(error: firewall::Error) -> Self {
+        failure(error.kind(), &error, error.is_retryable())
+    }
+}
+
+impl From<manager::Error> for Failure {
+    fn from(error: manager::Error) -> Self {
+        failure(error.kind(), &error, error.is_retryable())
     }
 }
 

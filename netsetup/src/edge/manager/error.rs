@@ -2,7 +2,6 @@
 
 use std::io;
 
-use netsetup_core::engine::Failure;
 use zbus::DBusError;
 
 /// Why NetworkManager did not do something.
@@ -98,16 +97,6 @@ impl Error {
         match self {
             Self::Bus(_) | Self::Absent(_) | Self::NoDevice(..) | Self::Failed { .. } => true,
             Self::Refused { .. } | Self::Invalid { .. } | Self::NotForManager => false,
-        }
-    }
-}
-
-impl From<&Error> for Failure {
-    fn from(error: &Error) -> Self {
-        Self {
-            kind: error.kind(),
-            sentence: error.to_string(),
-            is_retryable: error.is_retryable(),
         }
     }
 }
