@@ -1,4 +1,4 @@
-//! The effects of spotstream: gRPC, WebRTC, RTMP sockets, D-Bus, systemd. The decisions are in `spotstream-core`.
+//! The effects of spotstream: gRPC, WebRTC, RTMP sockets, D-Bus, systemd, HTTP. The decisions are in `spotstream-core`.
 
 pub mod assemble;
 pub mod config;
@@ -9,3 +9,4 @@ pub mod problem;
 pub mod report;
 pub mod run;
 pub mod stage;
+pub mod web;

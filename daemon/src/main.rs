@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use spotstream_service::logging;
+use spotstream_core::secret::Secret;
+use spotstream_service::{logging, sockets};
 use spotstreamd::assemble;
 use spotstreamd::config::choice::LogLevel;
 use spotstreamd::config::settings::Settings;
 use spotstreamd::config::{self, Loaded};
 use spotstreamd::control::{Control, Status};
+use spotstreamd::edge::appliance::Appliance as Image;
 use spotstreamd::edge::pins::{PinStore, Role};
 use spotstreamd::edge::{dbus, network};
 use spotstreamd::run::{Appliance, Doors, fault, run};
-use tokio::sync::mpsc;
+use spotstreamd::web;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 /// Puts the Spot CAM of a Boston Dynamics Spot on Twitch without decoding it.
@@ -69,7 +72,22 @@ fn state_dir(argument: Option<PathBuf>) -> PathBuf {
 /// Settings that cannot be used do not end the daemon: it stays to say why.
 async fn serve(loaded: Result<Loaded, config::Problems>, state_dir: PathBuf) -> std::io::Result<()> {
     let (control, status, inbox) = Control::channel(Status::new("Idle", "", "starting"));
-    tokio::spawn(dbus::serve(control, None));
+    tokio::spawn(dbus::serve(control.clone(), None));
+    let (news, mut network) = mpsc::channel(network::NEWS);
+    let (seen, networks) = watch::channel(None);
+    tokio::spawn(network::watch(None, news, seen));
+    let password = loaded
+        .as_ref()
+        .ok()
+        .and_then(|loaded| loaded.settings.status.password.as_ref());
+    serve_page(
+        web::Sources {
+            control,
+            network: networks,
+            appliance: Arc::new(Image::new(None)),
+        },
+        password,
+    );
     let settings = match loaded {
         Ok(Loaded {
             settings, warnings, ..
@@ -79,12 +97,13 @@ async fn serve(loaded: Result<Loaded, config::Problems>, state_dir: PathBuf) -> 
             }
             settings
         }
-        Err(problems) => return fault(status, inbox, problems.kind(), problems.to_string()).await,
+        Err(problems) => {
+            tokio::spawn(async move { while network.recv().await.is_some() {} });
+            return fault(status, inbox, problems.kind(), problems.to_string()).await;
+        }
     };
     match appliance(&settings, &state_dir) {
         Ok(appliance) => {
-            let (news, network) = mpsc::channel(network::NEWS);
-            tokio::spawn(network::watch(None, news));
             run(
                 appliance,
                 Doors {
@@ -95,7 +114,22 @@ async fn serve(loaded: Result<Loaded, config::Problems>, state_dir: PathBuf) -> 
             )
             .await
         }
-        Err(error) => fault(status, inbox, "set-up", format!("{error:#}")).await,
+        Err(error) => {
+            tokio::spawn(async move { while network.recv().await.is_some() {} });
+            fault(status, inbox, "set-up", format!("{error:#}")).await
+        }
+    }
+}
+
+/// The page, where systemd listens for it. Nothing else waits for it.
+fn serve_page(sources: web::Sources, password: Option<&Secret>) {
+    match sockets::tcp_listeners(web::SOCKET) {
+        Ok(listeners) if listeners.is_empty() => {}
+        Ok(listeners) => drop(tokio::spawn(web::serve(
+            listeners,
+            web::router(sources, password),
+        ))),
+        Err(error) => warn!("failed to serve the status page: {error}"),
     }
 }
 

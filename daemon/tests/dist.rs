@@ -6,13 +6,14 @@ use std::path::Path;
 use netsetup::config::fragment as network;
 use spotstream_settings::Format;
 use spotstreamd::config::fragment as daemon;
-use spotstreamd::{config, edge::dbus};
+use spotstreamd::{config, edge::dbus, web};
 
 const TEMPLATE: &str = include_str!("../dist/usr/share/spotstream/spotstream.toml");
 const SYSUSERS: &str = include_str!("../dist/usr/lib/sysusers.d/spotstream.conf");
 const SYSUSERS_OF_NETSETUP: &str = include_str!("../../netsetup/dist/usr/lib/sysusers.d/netsetup.conf");
 const TMPFILES: &str = include_str!("../dist/usr/lib/tmpfiles.d/spotstream.conf");
 const UNIT: &str = include_str!("../dist/usr/lib/systemd/system/spotstreamd.service");
+const SOCKET: &str = include_str!("../dist/usr/lib/systemd/system/spotstreamd.socket");
 
 /// The template with every key in use.
 fn in_use() -> String {
@@ -102,6 +103,12 @@ fn the_bus_policy_is_about_our_name() {
     for (at, _) in policy.match_indices("=\"org.spotstream") {
         assert!(policy[at + 2..].starts_with(&format!("{}\"", dbus::NAME)));
     }
+}
+
+#[test]
+fn the_daemon_gets_the_socket_of_the_page_by_its_name() {
+    assert!(SOCKET.contains(&format!("\nFileDescriptorName={}\n", web::SOCKET)));
+    assert!(SOCKET.contains("\nListenStream=80\n") && UNIT.contains("\nSockets=spotstreamd.socket\n"));
 }
 
 fn words(line: &str) -> Vec<&str> {

@@ -93,7 +93,8 @@ fn status(note: &str) -> Status {
 async fn the_kernel_s_notices_are_told_only_while_netsetup_does_not_run() {
     let bus = Bus::start();
     let (sender, mut news) = mpsc::channel(NEWS);
-    let watching = tokio::spawn(watch(Some(bus.address.clone()), sender));
+    let (seen, last) = tokio::sync::watch::channel(None);
+    let watching = tokio::spawn(watch(Some(bus.address.clone()), sender, seen));
     assert_eq!(next(&mut news).await, News::Status(None));
     ip("link set lo up");
     assert_eq!(next(&mut news).await, News::Changed);
@@ -108,11 +109,13 @@ async fn the_kernel_s_notices_are_told_only_while_netsetup_does_not_run() {
     for note in ["second", "third", "fourth"] {
         publish.send_replace(status(note));
         assert_eq!(next(&mut news).await, told(note));
+        assert_eq!(*last.borrow(), Some(status(note)));
     }
 
     drop(publish);
     timeout(SOON, serving).await.unwrap().unwrap();
     assert_eq!(next(&mut news).await, News::Status(None));
+    assert_eq!(*last.borrow(), None);
     ip("address add 192.0.2.2/32 dev lo");
     assert_eq!(next(&mut news).await, News::Changed);
 

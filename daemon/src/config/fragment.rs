@@ -4,7 +4,7 @@ use spotstream_core::secret::Secret;
 use spotstream_settings::{declare, shared};
 
 declare! {
-    others: ["network", "wifi", "status"];
+    others: ["network", "wifi"];
     defaults: [shared::DEFAULTS, include_str!("defaults.toml")];
     sections {
         /// Where the stream goes.
@@ -71,6 +71,16 @@ declare! {
             screen: String, r#""mech_full""#;
             /// Whether the camera may lower its bitrate by itself.
             congestion_control: bool, "false";
+        }
+        /// The page.
+        status StatusPage {
+            /// Who knows it may steer by the page.
+            password: Secret, r#""...""#;
+        }
+        /// Help from afar.
+        ssh Ssh {
+            /// Public keys of those who may log in.
+            authorized_keys: Vec<String>, r#"["ssh-ed25519 AAAA... name@computer"]"#;
         }
         /// How much is written to the journal.
         log Log {

@@ -7,6 +7,7 @@ use std::path::Path;
 use spotstream_settings::Merged;
 pub use spotstream_settings::{Listed, Listing, Place, Problem, Problems};
 
+pub mod access;
 pub mod choice;
 pub mod fragment;
 pub mod settings;

@@ -15,6 +15,7 @@ use spotstream_settings::error::nearest_name;
 use spotstream_settings::field::{given, place};
 use spotstream_settings::{Checker, Field, Kind, Place};
 
+use super::access::{self, Ssh, StatusPage};
 use super::choice::{Audio, Choice, LogLevel, LoginKind};
 use super::fragment::{self, Fragment};
 use crate::edge::pins::Fingerprint;
@@ -43,6 +44,10 @@ pub struct Settings {
     pub robot: Robot,
     /// What is asked of the camera.
     pub camera: Camera,
+    /// The page.
+    pub status: StatusPage,
+    /// Help from afar.
+    pub ssh: Ssh,
     /// How much is written to the journal.
     pub log: Log,
 }
@@ -149,11 +154,15 @@ pub(super) fn build(checker: &mut Checker, fragment: &Fragment) -> Option<Settin
     let stream = stream(checker, &fragment.stream);
     let robot = robot(checker, &fragment.robot);
     let camera = camera(checker, &fragment.camera, stream.as_ref());
+    let status = access::status_page(checker, &fragment.status);
+    let ssh = access::ssh(checker, &fragment.ssh);
     let level = checker.choice("log.level", &fragment.log.level, LogLevel::WORDS);
     Some(Settings {
         stream: stream?,
         robot: robot?,
         camera: camera?,
+        status: status?,
+        ssh: ssh?,
         log: Log { level: level? },
     })
 }

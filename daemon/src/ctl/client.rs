@@ -1,9 +1,10 @@
-//! Calls to the daemon.
+//! Calls to the daemon, and to the image's own service.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use spotstreamd::edge::appliance;
 use spotstreamd::edge::dbus::{NAME, PATH};
 use zbus::{Connection, OwnedVariant, Type, connection};
 
@@ -29,6 +30,17 @@ impl Client {
             .0
             .call_method(Some(NAME), PATH, Some(NAME), method, body)
             .await?;
+        Ok(reply.body().deserialize()?)
+    }
+
+    /// The text that a method of the image's own service gives.
+    pub(crate) async fn ask_appliance(&self, method: &str) -> Result<String, Failure> {
+        let (name, path) = (appliance::NAME, appliance::PATH);
+        let reply = self
+            .0
+            .call_method(Some(name), path, Some(name), method, &())
+            .await;
+        let reply = reply.map_err(Failure::of_appliance)?;
         Ok(reply.body().deserialize()?)
     }
 

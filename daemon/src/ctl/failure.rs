@@ -1,7 +1,7 @@
 //! Why a command failed, as a sentence that says what to do, and the exit code.
 
 use spotstreamd::config::Problems;
-use spotstreamd::edge::dbus::NAME;
+use spotstreamd::edge::appliance::ABSENT;
 use zbus::DBusError;
 
 /// Why a command failed.
@@ -15,12 +15,15 @@ pub(crate) enum Failure {
         "the daemon is not running; start it with 'systemctl start spotstreamd', and see why it stopped with 'journalctl -u spotstreamd'"
     )]
     NotRunning,
+    /// The image's own service is not on the bus.
+    #[error("{ABSENT}")]
+    NoAppliance,
     /// The bus does not let us.
     #[error(
         "not permitted; use 'sudo', or join the group with 'sudo usermod -aG spotstream $USER' and log in again"
     )]
     NotPermitted,
-    /// The daemon says no.
+    /// The daemon, or the image's own service, says no.
     #[error("{0}")]
     Refused(String),
     /// Something that should not be.
@@ -38,9 +41,24 @@ impl Failure {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Refused(_) | Self::Protocol(_) => 1,
-            Self::NoBus(_) | Self::NotRunning => 3,
+            Self::NoBus(_) | Self::NotRunning | Self::NoAppliance => 3,
             Self::NotPermitted => 4,
             Self::Settings(_) | Self::SettingsAsJson(_) => 5,
+        }
+    }
+}
+
+/// What the errors of all our services begin with.
+const OURS: &str = "org.spotstream.";
+
+impl Failure {
+    /// Why the image's own service was not reached.
+    pub(crate) fn of_appliance(error: zbus::Error) -> Self {
+        let failure = Self::from(error);
+        if matches!(failure, Self::NotRunning) {
+            Self::NoAppliance
+        } else {
+            failure
         }
     }
 }
@@ -52,7 +70,7 @@ impl From<zbus::Error> for Failure {
                 "org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner",
             ) => Self::NotRunning,
             Some("org.freedesktop.DBus.Error.AccessDenied") => Self::NotPermitted,
-            Some(name) if name.starts_with(NAME) => Self::Refused(sentence(&error)),
+            Some(name) if name.starts_with(OURS) => Self::Refused(sentence(&error)),
             _ => Self::Protocol(error),
         }
     }

@@ -21,9 +21,9 @@ use failure::Failure;
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
-  1  the daemon refused or failed
+  1  the daemon, or the image's own service, refused or failed
   2  the command line is wrong
-  3  the daemon is not running, or there is no system bus
+  3  it is not running, or there is no system bus
   4  not permitted
   5  the settings file is wrong";
 
@@ -63,6 +63,10 @@ enum Command {
     /// The certificates that are trusted.
     #[command(subcommand)]
     Pin(Pin),
+    /// Look at card, power, time, networks, robot and server, and say what to do.
+    Doctor,
+    /// Print the report that is also on the card.
+    Report,
 }
 
 #[derive(Subcommand)]
@@ -175,6 +179,8 @@ async fn run(cli: &Cli) -> Result<String, Failure> {
             let replaced: u32 = client.call("AcceptPin", &(peer.as_str(),)).await?;
             Ok(show::replaced(replaced, cli.json))
         }
+        Command::Doctor => show::doctor(&client.ask_appliance("Doctor").await?, cli.json),
+        Command::Report => Ok(show::report(&client.ask_appliance("Report").await?, cli.json)),
     }
 }
 

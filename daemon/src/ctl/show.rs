@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 use spotstreamd::config::{Problem, Problems};
+use spotstreamd::edge::appliance::Findings;
 use zbus::{OwnedVariant, Variant};
 
 use crate::check::Checked;
@@ -141,6 +142,40 @@ pub(crate) fn replaced(pins: u32, as_json: bool) -> String {
         line(&json!({"replaced": pins}))
     } else {
         format!("{pins} pins replaced\n")
+    }
+}
+
+/// What doctor has found, a line or two for each thing it has looked at.
+pub(crate) fn doctor(text: &str, as_json: bool) -> Result<String, Failure> {
+    let not_understood = || {
+        Failure::Refused(
+            "doctor's answer cannot be understood: spotstreamctl and the image are of different versions"
+                .to_owned(),
+        )
+    };
+    let findings = Findings::parse(text).ok_or_else(not_understood)?;
+    if as_json {
+        return Ok(line(&json!(findings)));
+    }
+    let mut out = String::new();
+    for check in &findings.checks {
+        let verdict = check.verdict.word();
+        let _ = writeln!(out, "{verdict:8}{}: {}", check.name, check.finding);
+        if !check.advice.is_empty() {
+            let _ = writeln!(out, "        {}", check.advice);
+        }
+    }
+    Ok(out)
+}
+
+pub(crate) fn report(text: &str, as_json: bool) -> String {
+    if as_json {
+        return line(&json!({"report": text}));
+    }
+    if text.is_empty() || text.ends_with('\n') {
+        text.to_owned()
+    } else {
+        format!("{text}\n")
     }
 }
 

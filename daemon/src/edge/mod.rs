@@ -1,5 +1,6 @@
 //! One effect a file. Nothing here decides; what a value means is core's business.
 
+pub mod appliance;
 pub mod bind;
 pub mod camera;
 pub mod credentials;

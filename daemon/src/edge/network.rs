@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use netsetup::view::{self, Status};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 const GROUPS: [MulticastGroup; 5] = [
@@ -32,8 +32,9 @@ pub enum News {
     Changed,
 }
 
-/// Sends news until the receiver is gone, from netsetup on the bus at `address` or the system bus.
-pub async fn watch(address: Option<String>, news: mpsc::Sender<News>) {
+/// Sends news until the receiver is gone, from netsetup on the bus at `address` or the system bus; what netsetup says
+/// last is in `seen`, too.
+pub async fn watch(address: Option<String>, news: mpsc::Sender<News>, seen: watch::Sender<Option<Status>>) {
     let (told, mut statuses) = mpsc::channel(NEWS);
     let (changed, mut changes) = mpsc::channel(1);
     let watching = [
@@ -46,6 +47,7 @@ pub async fn watch(address: Option<String>, news: mpsc::Sender<News>) {
             biased;
             Some(status) = statuses.recv() => {
                 is_told = status.is_some();
+                seen.send_replace(status.clone());
                 News::Status(status.map(Box::new))
             }
             // Where netsetup runs, what has changed is of use when netsetup has seen to it.

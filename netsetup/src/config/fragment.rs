@@ -4,7 +4,7 @@ use spotstream_core::secret::Secret;
 use spotstream_settings::{declare, shared};
 
 declare! {
-    others: ["log", "status"];
+    others: ["log", "status", "ssh"];
     defaults: [shared::DEFAULTS, include_str!("defaults.toml")];
     sections {
         /// The two links.

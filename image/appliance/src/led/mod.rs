@@ -1,0 +1,4 @@
+//! The LED: one look tells how it is.
+
+pub mod pattern;
+pub mod sysfs;

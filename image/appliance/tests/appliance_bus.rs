@@ -1,0 +1,241 @@
+//! `watch` on a private dbus-daemon that has the shipped policy, beside a daemon that says what the test wants.
+#![expect(clippy::unwrap_used, reason = "a test that is surprised has failed")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use appliance::bus::appliance::{NAME, PATH, refresh};
+use appliance::place::Place;
+use appliance::watch::watch;
+use tempfile::TempDir;
+use tokio::time::timeout;
+use zbus::{Connection, connection, interface};
+
+const DAEMON: &str = "org.spotstream.Daemon1";
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Bus {
+    process: Child,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Bus {
+    fn start() -> Self {
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let policy = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("dist/usr/share/dbus-1/system.d/org.spotstream.Appliance1.conf");
+        let config = folder.path().join("bus.conf");
+        // The rules of Debian's system.conf, and a daemon that is the test's.
+        let text = format!(
+            r#"<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
+            <policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/>
+            <allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
+            <allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
+            <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
+            <allow send_destination="org.freedesktop.DBus"/></policy>
+            <policy user="root"><allow own="{DAEMON}"/><allow send_destination="{DAEMON}"/></policy>
+            <include>{}</include></busconfig>"#,
+            folder.path().join("socket").display(),
+            policy.display()
+        );
+        fs::write(&config, text).unwrap();
+        let mut process = Command::new("dbus-daemon")
+            .args(["--nofork", "--nopidfile", "--print-address=1", "--config-file"])
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        Self {
+            process,
+            address: address.trim().to_owned(),
+            _folder: folder,
+        }
+    }
+
+    async fn connect(&self) -> Connection {
+        let builder = connection::Builder::address(self.address.as_str());
+        builder.build().await.unwrap()
+    }
+
+    /// What somebody who is not root gets.
+    fn as_nobody(&self, words: &[&str]) -> (bool, String) {
+        let done = Command::new("setpriv")
+            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "dbus-send"])
+            .arg(format!("--bus={}", self.address))
+            .args(["--print-reply", "--dest=org.spotstream.Appliance1", PATH])
+            .args(words)
+            .output()
+            .unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.success(), String::from_utf8(text).unwrap())
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Daemon {
+    state: String,
+    reason: String,
+}
+
+#[interface(name = "org.spotstream.Daemon1")]
+impl Daemon {
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.state.clone()
+    }
+    #[zbus(property)]
+    fn reason(&self) -> String {
+        self.reason.clone()
+    }
+    #[zbus(property)]
+    fn payload_guid(&self) -> String {
+        "5f0c".to_owned()
+    }
+}
+
+async fn call(client: &Connection, method: &str) -> zbus::Result<String> {
+    let reply = client
+        .call_method(Some(NAME), PATH, Some(NAME), method, &())
+        .await?;
+    reply.body().deserialize()
+}
+
+/// Asks until the report says so: each question is answered by the loop that brings the news.
+async fn report_says(client: &Connection, sentence: &str) -> String {
+    let asked = timeout(LIMIT, async {
+        loop {
+            match call(client, "Report").await {
+                Ok(report) if report.contains(sentence) => return report,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let report = asked.await.unwrap_or_default();
+    assert!(report.contains(sentence), "the report never said: {sentence}");
+    report
+}
+
+fn machine() -> (TempDir, Place) {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["run/spotstream", "dev", "var/lib/spotstream-appliance"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    fs::write(
+        root.path().join("run/spotstream/boot"),
+        "SLOT=A\nLAST_SLOT=B\nLAST_STAGE=initrd\n",
+    )
+    .unwrap();
+    fs::write(root.path().join("dev/tty1"), "").unwrap();
+    let place = Place::below(root.path());
+    (root, place)
+}
+
+#[tokio::test]
+async fn the_box_says_how_it_is_as_soon_as_it_changes() {
+    let bus = Bus::start();
+    let (_root, place) = machine();
+    let watching = tokio::spawn(watch(place.clone(), Some(bus.address.clone())));
+    let client = bus.connect().await;
+    report_says(&client, "starting: the stream's program does not run yet").await;
+
+    let daemon = Daemon {
+        state: "WaitingForRobot".to_owned(),
+        reason: "looking for the robot".to_owned(),
+    };
+    let path = "/org/spotstream/Daemon1";
+    let serving = connection::Builder::address(bus.address.as_str())
+        .serve_at(path, daemon)
+        .name(DAEMON)
+        .build()
+        .await
+        .unwrap();
+    report_says(&client, "WaitingForRobot: looking for the robot").await;
+
+    let object = serving
+        .object_server()
+        .interface::<_, Daemon>(path)
+        .await
+        .unwrap();
+    {
+        let mut daemon = object.get_mut().await;
+        daemon.state = "Fault".to_owned();
+        daemon.reason = "Twitch has refused the stream key".to_owned();
+        daemon.reason_changed(object.signal_emitter()).await.unwrap();
+        daemon.state_changed(object.signal_emitter()).await.unwrap();
+    }
+    let report = report_says(&client, "Fault: Twitch has refused the stream key").await;
+    assert!(
+        report.contains("slot B was left for slot A"),
+        "the last start is told: {report}"
+    );
+    assert!(report.contains("GUID 5f0c"), "{report}");
+    let screen = place.text("/dev/tty1").unwrap();
+    assert!(
+        screen.contains("Fault: Twitch has refused the stream key"),
+        "{screen}"
+    );
+    let doctor: serde_json::Value = serde_json::from_str(&call(&client, "Doctor").await.unwrap()).unwrap();
+    let stream = doctor["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "stream")
+        .unwrap();
+    assert_eq!(stream["verdict"], "problem");
+
+    fs::write(
+        place.at("/run/spotstream/import.json"),
+        r#"{"what":"applied","source":"stick","file":"spotstream.toml"}"#,
+    )
+    .unwrap();
+    refresh(&client).await.unwrap();
+    report_says(&client, "'spotstream.toml' on the USB stick was applied").await;
+
+    drop(object);
+    serving.graceful_shutdown().await;
+    report_says(&client, "starting: the stream's program does not run yet").await;
+    watching.abort();
+}
+
+#[tokio::test]
+async fn the_status_is_for_all_and_the_rest_is_not() {
+    let bus = Bus::start();
+    let (_root, place) = machine();
+    let watching = tokio::spawn(watch(place, Some(bus.address.clone())));
+    let client = bus.connect().await;
+    report_says(&client, "STREAM").await;
+    let bus = tokio::task::spawn_blocking(move || {
+        for method in ["Doctor", "Report", "Refresh"] {
+            let (is_done, said) = bus.as_nobody(&[&format!("{NAME}.{method}")]);
+            assert!(!is_done && said.contains("AccessDenied"), "{method}: {said}");
+        }
+        let (is_done, said) = bus.as_nobody(&[
+            "org.freedesktop.DBus.Properties.Get",
+            &format!("string:{NAME}"),
+            "string:Slot",
+        ]);
+        assert!(is_done && said.contains("\"A\""), "{said}");
+        bus
+    })
+    .await
+    .unwrap();
+    watching.abort();
+    drop(bus);
+}

@@ -1,0 +1,149 @@
+//! `image`: the card image of the appliance, step by step. `ci/image` calls it in the builder root.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use image::apt::Apt;
+use image::artefacts::{self, Names};
+use image::build::{self, Inputs};
+use image::compose::Identity;
+use image::packages::{Gone, Lists};
+use image::sbom;
+
+#[derive(Parser)]
+#[command(version, about = "Builds the card image of the appliance")]
+struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build the image and collect it in the folder OUT with what it consists of.
+    Build(Build),
+    /// Pack the image in the folder OUT.
+    Pack {
+        /// Where `build` has put it.
+        #[arg(long)]
+        out: PathBuf,
+        /// What the image calls itself.
+        #[arg(long = "image-version")]
+        version: String,
+        /// Seconds since 1970 that every file is dated.
+        #[arg(long)]
+        epoch: u64,
+        /// The address below which the packed image will be found.
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Write the lock that today's archive gives.
+    Lock {
+        /// This repository.
+        #[arg(long)]
+        tree: PathBuf,
+        /// A folder for apt's lists.
+        #[arg(long)]
+        scratch: PathBuf,
+        /// The file to write.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Build {
+    /// This repository.
+    #[arg(long)]
+    tree: PathBuf,
+    /// A cross-built and stripped program; once for each.
+    #[arg(long = "program")]
+    programs: Vec<PathBuf>,
+    /// Where packages are kept between builds.
+    #[arg(long)]
+    debs: PathBuf,
+    /// The crates that are linked into the programs: lines of name, version and, after a tab, licence.
+    #[arg(long)]
+    crates: PathBuf,
+    /// A folder that is emptied first, for what is only needed on the way.
+    #[arg(long)]
+    scratch: PathBuf,
+    /// A folder that is emptied first, for the image.
+    #[arg(long)]
+    out: PathBuf,
+    /// What the image calls itself.
+    #[arg(long = "image-version")]
+    version: String,
+    /// Seconds since 1970 that every file is dated.
+    #[arg(long)]
+    epoch: u64,
+    /// Stop when the archive has no more what the lock names.
+    #[arg(long)]
+    release: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr().lock(), "image: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
+    match options.verb {
+        Verb::Build(options) => {
+            let listed = std::fs::read_to_string(&options.crates)
+                .with_context(|| format!("failed to read '{}'", options.crates.display()))?;
+            let crates = sbom::crates(&listed, &options.tree.join("Cargo.lock"))?;
+            let (version, epoch) = (options.version.clone(), options.epoch);
+            let inputs = Inputs {
+                tree: options.tree,
+                programs: options.programs,
+                debs: options.debs,
+                scratch: options.scratch,
+                identity: Identity {
+                    version: options.version,
+                },
+                epoch: options.epoch,
+                gone: if options.release {
+                    Gone::Stop
+                } else {
+                    Gone::Succeed
+                },
+            };
+            let built = build::build(&inputs, &mut say)?;
+            built.notes.iter().for_each(|note| say(note));
+            artefacts::collect(
+                &built,
+                &crates,
+                &version,
+                epoch,
+                &Names::new(&options.out, &version),
+            )?;
+        }
+        Verb::Pack {
+            out,
+            version,
+            epoch,
+            url,
+        } => artefacts::pack(&version, epoch, url.as_deref(), &Names::new(&out, &version))?,
+        Verb::Lock { tree, scratch, out } => {
+            let apt = Apt::new(&scratch)?;
+            Lists::read(&tree.join("image"))?
+                .resolve(&apt, &[])?
+                .write(&out)?;
+        }
+    }
+    Ok(())
+}
+
+fn say(line: &str) {
+    // Whoever closed standard output does not want to know.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
