@@ -26,9 +26,11 @@ OURS = (
     "spotstreamd",
     "netsetup-core",
     "netsetup",
+    "image",
+    "appliance",
     "spot-sim",
 )
-FEATURES = "spotstreamd/referees,netsetup/fault-points"
+FEATURES = "spotstreamd/referees,netsetup/fault-points,appliance/referees"
 WORKSPACE = ["--release", "--workspace", "--all-targets", "--locked", "--features", FEATURES]
 
 
@@ -61,7 +63,7 @@ def referees_in_background() -> threading.Thread:
 
 
 def _kept(folder: Path, recipe: bytes, make) -> Path:
-    with _locked(folder / "lock"):
+    with locked(folder / "lock"):
         ready = folder / hashlib.sha256(recipe).hexdigest()[:12]
         if not (ready / "complete").exists():
             for old in folder.iterdir():
@@ -94,12 +96,13 @@ def target() -> Iterator[None]:
     Every tree is /src in here and cargo goes by the time of a file, so a tree that was checked out earlier than the
     last one built would pass for unchanged.
     """
-    with _locked(TARGET / "spotstream.lock"):
+    with locked(TARGET / "spotstream.lock"):
         owner = TARGET / "spotstream.tree"
         tree = os.environ["SOURCE_ON_HOST"]
         if owner.exists() and owner.read_text() != tree:
             ours = [word for name in OURS for word in ("-p", name)]
-            subprocess.run(["cargo", "clean", "--release", "--locked", *ours], check=True)
+            for machine in ([], ["--target", "aarch64-unknown-linux-gnu"]):
+                subprocess.run(["cargo", "clean", "--release", "--locked", *machine, *ours], check=True)
         owner.write_text(tree)
         yield
 
@@ -129,7 +132,8 @@ def build_and_copy() -> Path:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; another run that holds it is waited for."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,8 +17,8 @@ POLICIES = Path("/src/daemon/dist/usr/share/dbus-1/system.d")
 class Bus(Program):
     """A system bus of its own: dbus-daemon, silent by default as the stock one is, with our policy."""
 
-    def __init__(self, folder: Path, box: Box):
-        """Start it on `box`."""
+    def __init__(self, folder: Path, box: Box, more: str = ""):
+        """Start it on `box`; `more` is policy for names that are not installed here."""
         folder.mkdir(parents=True, exist_ok=True)
         # The path of a socket has 107 bytes at most, and a folder of evidence is named after its test.
         folder_of_socket = Path(tempfile.mkdtemp(prefix="bus-"))
@@ -46,6 +46,7 @@ class Bus(Program):
                 <allow send_destination="org.freedesktop.DBus"/>
               </policy>
               <includedir>{POLICIES}</includedir>
+              {more}
             </busconfig>
             """)
         command = ["dbus-daemon", "--nofork", "--nopidfile", "--config-file", configuration]
@@ -56,8 +57,11 @@ class Bus(Program):
 class Daemon(Program):
     """A running `spotstreamd` with its settings and state in `folder`."""
 
-    def __init__(self, folder: Path, box: Box, bus: Bus, settings: str, level: str = "trace"):
-        """Start it with the text of a `spotstream.toml`."""
+    def __init__(self, folder: Path, box: Box, bus: Bus, settings: str, level: str = "trace", page: int | None = None):
+        """Start it with the text of a `spotstream.toml`.
+
+        With a port for the `page`, only when that is first asked for, and with the socket that systemd passes.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.box = box
         self.settings = folder / "spotstream.toml"
@@ -67,6 +71,10 @@ class Daemon(Program):
         self.settings.chmod(0o600)
         self.env = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
         command = [program("spotstreamd"), "--config", self.settings, "--state-dir", self.state]
+        if page is not None:
+            socket = ["systemd-socket-activate", f"--listen={page}", "--fdname=http"]
+            # It keeps the environment to itself.
+            command = [*socket, *(f"--setenv={name}={value}" for name, value in self.env.items()), *command]
         super().__init__(command, log=folder / "spotstreamd.log", host=box.host, env=self.env)
 
     def control(self, *words: str) -> str:

@@ -1,0 +1,119 @@
+"""The cases of health that need starts of their own."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from world.booted import BOOT_SECONDS, Booted, booted
+from world.field import settings
+from world.guest import MILESTONES
+from world.program import WorldError
+from world.wlan import WPA2
+
+TIMES = 10
+# Of journald.conf.d, and what one more file may hold.
+JOURNAL_KIB = (64 + 8) * 1024
+WEEK_MINUTES = 7 * 24 * 60
+WATCH_MINUTES = 3
+
+
+def a_card_exactly_as_large_as_the_image(folder: Path) -> None:
+    """There is nothing to grow into, and all is well."""
+    with booted(folder, settings(WPA2), card_size="") as box:
+        _to_live(box)
+        _no_failed_unit(box)
+
+
+def a_clock_at_1970(folder: Path) -> None:
+    """A box without a battery: the robot tells the time."""
+    with booted(folder, settings(WPA2), words=("-rtc", "base=1970-01-01")) as box:
+        _to_live(box)
+        year = int(box.guest.run("date +%Y"))
+        _expect(year >= 2026, f"the year is {year}")
+
+
+def an_offline_boot(folder: Path) -> None:
+    """No robot, no WiFi, no internet: it is healthy all the same, and says what it waits for."""
+    with booted(folder, settings(WPA2), offline=True) as box:
+        box.guest.wait_for_shell(BOOT_SECONDS)
+        box.wait_until_healthy()
+        box.wait_for_state("WaitingForNetwork")
+        _no_failed_unit(box)
+
+
+def ten_cold_boots(folder: Path) -> None:
+    """Power on, healthy, power cut; ten times: always slot A."""
+    with booted(folder, settings(WPA2)) as box:
+        for _ in range(TIMES):
+            box.guest.wait_for_shell(BOOT_SECONDS)
+            box.wait_until_healthy()
+            _in_slot_a(box)
+            box.guest.off()
+            box.guest.on()
+
+
+def ten_cuts_before_userspace(folder: Path) -> None:
+    """Power cut somewhere between U-Boot and userspace, ten times: slot A still."""
+    dice = random.Random(83)
+    with booted(folder, settings(WPA2)) as box:
+        for _ in range(TIMES):
+            sign, what = dice.choice(MILESTONES[:-1])
+            box.guest.wait_for_console(sign, BOOT_SECONDS, what)
+            box.guest.off()
+            box.guest.on()
+        box.guest.wait_for_shell(BOOT_SECONDS)
+        box.wait_until_healthy()
+        _in_slot_a(box)
+
+
+def a_week_of_journal(folder: Path) -> None:
+    """As many lines as a week on air would write: the journal keeps within its cap."""
+    with booted(folder, settings(WPA2)) as box:
+        _to_live(box)
+        box.wait_until_healthy()
+        count = "journalctl --boot --quiet --no-pager --output=cat | wc -l"
+        before, start = int(box.guest.run(count, 120)), box.uptime()
+        box.guest.wait_until(
+            lambda: box.uptime() > start + WATCH_MINUTES * 60, BOOT_SECONDS, "some minutes have passed"
+        )
+        grown = int(box.guest.run(count, 120)) - before
+        lines = max(grown, 1) * WEEK_MINUTES // WATCH_MINUTES
+        print(f"{grown} lines in {WATCH_MINUTES} minutes, {lines} in a week", flush=True)
+        line = "a line as long as those that the services write about a change of their state, more or less"
+        write = f"i=0; while [ $i -lt {lines} ]; do echo $i {line}; i=$((i+1)); done"
+        box.guest.run(f"systemd-run --wait --quiet -p LogRateLimitIntervalSec=0 bash -c '{write}'", 1800)
+        box.guest.run("journalctl --sync")
+        used = int(box.guest.run("du -sk /var/log/journal").split()[0])
+        print(f"the journal takes {used} KiB", flush=True)
+        _expect(used <= JOURNAL_KIB, f"the journal takes {used} KiB")
+
+
+BOOTS: dict[str, Callable[[Path], None]] = {
+    "small-card": a_card_exactly_as_large_as_the_image,
+    "clock-1970": a_clock_at_1970,
+    "offline": an_offline_boot,
+    "cold-boots": ten_cold_boots,
+    "cuts": ten_cuts_before_userspace,
+    "journal": a_week_of_journal,
+}
+
+
+def _to_live(box: Booted) -> None:
+    box.guest.wait_for_shell(BOOT_SECONDS)
+    box.wait_for_state("Live")
+
+
+def _no_failed_unit(box: Booted) -> None:
+    failed = box.guest.run("systemctl --failed --no-legend --plain")
+    _expect(not failed, f"failed: {failed}")
+
+
+def _in_slot_a(box: Booted) -> None:
+    state = box.boot_state()
+    wanted = {"boot_slot": "A", "BOOT_ORDER": "A", "BOOT_A_LEFT": "3"}
+    _expect(wanted.items() <= state.items(), f"the boot state is {state}")
+
+
+def _expect(true: bool, otherwise: str) -> None:
+    if not true:
+        raise WorldError(otherwise)
