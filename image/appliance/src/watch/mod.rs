@@ -82,16 +82,14 @@ pub fn first_report(place: &Place, outcome: &Outcome) -> std::io::Result<()> {
 pub async fn watch(place: Place, address: Option<String>) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let mut notify = Notify::from_env();
-    let builder = address.as_deref().map_or_else(
-        zbus::connection::Builder::system,
-        zbus::connection::Builder::address,
-    );
-    let connection = builder.build().await?;
+    let connection = connect(address.as_deref()).await?;
+    // A bus refuses other users' signals to whoever owns a name that they may not send to: the listener owns none.
+    let listener = connect(address.as_deref()).await?;
     let mut watcher = Watcher::new(place);
     let (told, told_of) = watch::channel(watcher.facts.told());
     let (asks, mut requests) = mpsc::channel(4);
     let object = appliance::serve(&connection, told_of, asks).await?;
-    let mut streams = streams(&connection);
+    let mut streams = streams(&listener);
     let (networks_to, mut networks) = mpsc::channel(4);
     tokio::spawn(view::watch(address, networks_to));
     watcher.show();
@@ -130,6 +128,14 @@ pub async fn watch(place: Place, address: Option<String>) -> Result<(), Error> {
         let _ = writing.await;
     }
     Ok(())
+}
+
+async fn connect(address: Option<&str>) -> zbus::Result<Connection> {
+    let builder = address.map_or_else(
+        zbus::connection::Builder::system,
+        zbus::connection::Builder::address,
+    );
+    builder.build().await
 }
 
 fn streams(connection: &Connection) -> mpsc::Receiver<Option<Properties>> {
