@@ -5,6 +5,8 @@ A machine is started once for all checks of one kind: an emulated one takes minu
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from world import field, guest
 from world.booted import BOOT_SECONDS, DAEMON, Booted, booted, image
 from world.card import SETTINGS, digest
 from world.network import CAMERA_ADDRESS, NGINX_ADDRESS, Layout
-from world.program import Program, running, wait_until
+from world.program import Program, running
 from world.wlan import PASSPHRASE, WPA2
 
 ON_AIR_SECONDS = 30
@@ -57,12 +59,14 @@ def test_the_image_is_the_one_that_is_shipped():
 
 
 def test_the_ingest_decodes_what_the_camera_sends(live: Booted):
+    live.guest.wait_until(
+        lambda: live.status()["statistics"].get("live_seconds", 0) > ON_AIR_SECONDS, 300, "it is on air"
+    )
     file = live.field.nginx.recording(field.KEY)
-    size = file.stat().st_size
-    wait_until(lambda: file.stat().st_size > size + 40_000 * ON_AIR_SECONDS // 2, 4 * ON_AIR_SECONDS, "it is on air")
     assert recording.decode_errors(file) == ""
     frames = [frame_code.read(luma).frame for _, luma in recording.pictures(file)]
-    assert len(frames) > 5 * ON_AIR_SECONDS
+    # Ten a second, and the server writes in pieces.
+    assert len(frames) > 7 * ON_AIR_SECONDS
     # As the camera sent them: each once, none left out.
     assert frames == list(range(frames[0], frames[-1] + 1))
 
@@ -86,9 +90,9 @@ def test_the_root_is_verified_and_read_only(live: Booted):
     table = live.guest.run(f"dmsetup table {mount['source']} || veritysetup status {mount['source']}")
     assert "verity" in table
     assert live.guest.try_run("touch /usr/x")[1] != 0
-    for word in ("verified", "rw"):
-        status = live.guest.try_run(f"veritysetup status {mount['source']} | grep -w {word}")[0]
-        assert (word == "verified") == bool(status)
+    status = live.guest.run(f"veritysetup status {mount['source']}")
+    assert re.search(r"status:\s+verified", status)
+    assert re.search(r"mode:\s+readonly", status)
 
 
 def test_data_reaches_to_the_end_of_the_card(live: Booted):
@@ -112,9 +116,11 @@ def test_the_settings_are_taken_and_their_secrets_gone_from_the_card(live: Boote
 
 
 def test_the_report_says_how_it_stands(live: Booted):
+    address = live.uplink_address()
+    # It is written some time after something has changed, and not at each change.
+    live.guest.wait_until(lambda: address in live.report(), 180, "the report names the address")
     said = live.report()
     assert "\r\n" in said
-    assert live.uplink_address() in said
     assert re.search(r"\blive\b", said, re.IGNORECASE)
     assert [secret for secret in SECRETS if secret in said] == []
 
@@ -130,15 +136,15 @@ def test_the_two_networks_are_kept_apart_in_the_kernel(live: Booted):
     assert {rule["protocol"] for rule in rules if 100 <= rule["priority"] < 200} == {"83"}
     tables = live.guest.run("nft list tables")
     assert "netsetup" in tables or "spotstream" in tables
-    assert live.guest.json("nmcli --terse general >/dev/null; ip -json -6 address show dev eth0")[0]["addr_info"] == []
+    assert live.guest.json("ip -json -6 address show dev eth0") == []
 
 
 @pytest.mark.parametrize("unit", EXPOSURE)
-def test_a_unit_runs_under_its_shipped_sandbox(live: Booted, unit: str):
+def test_a_unit_runs_under_its_shipped_sandbox(live: Booted, unit: str, record_property):
     exposure = live.guest.run(f"systemd-analyze security --no-pager {unit}.service | tail -1", 120)
     figure = re.search(r"([0-9]+\.[0-9]+)", exposure)
     assert figure, exposure
-    print(f"{unit}: {figure[1]}")
+    record_property("exposure", figure[1])
     assert float(figure[1]) <= EXPOSURE[unit]
     assert live.guest.run(f"systemctl show --property=DropInPaths --value {unit}.service") == ""
 
@@ -150,11 +156,11 @@ def test_a_service_runs_as_its_own_user(live: Booted, unit: str, user: str):
     assert "NoNewPrivs:\t1" in live.guest.run(f"cat /proc/{pid}/status")
 
 
-def test_memory_in_use_is_small(live: Booted):
+def test_memory_in_use_is_small(live: Booted, record_property):
     lines = dict(line.split(":") for line in live.guest.run("cat /proc/meminfo").splitlines())
     total, available = (int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
     used = total - available - helpers_kib(live)
-    print(f"in use: {used / 1024:.0f} MiB")
+    record_property("MiB in use", used // 1024)
     assert used <= MEMORY_KIB
 
 
@@ -175,8 +181,10 @@ def test_the_slot_is_marked_good(live: Booted):
 
 def test_the_page_answers_by_its_name(live: Booted, folder_of_module: Path):
     address = live.uplink_address()
-    command = ["ip", "netns", "exec", "internet", "dig", "+short", "+time=3", "+tries=5", "-p", "5353"]
-    asked = Program([*command, "@224.0.0.251", "spotstream.local"], log=folder_of_module / "mdns.log")
+    subprocess.run(["ip", "-netns", "internet", "route", "replace", "224.0.0.0/4", "dev", "eth0"], check=True)
+    question = "dns.message.make_query('spotstream.local', 'A'), '224.0.0.251', port=5353, timeout=30"
+    ask = f"import dns.message, dns.query; print(dns.query.udp({question}).answer)"
+    asked = Program([sys.executable, "-c", ask], log=folder_of_module / "mdns.log", host="internet")
     with running(asked):
         assert asked.wait(60) == 0, asked.text()
     assert address in asked.text()
@@ -194,7 +202,7 @@ def test_everybody_on_the_bus_says_the_same(live: Booted):
     assert json.loads(state)["data"].lower() == "live"
     assert live.property("Slot") == "A"
     assert live.property("LastBoot") == ""
-    assert live.uplink_address() in live.property("Addresses")
+    assert f"{live.uplink_address()} on wlan0 (internet)" in live.property("Addresses")
     checks = json.loads(live.call("Doctor"))["checks"]
     assert {check["verdict"] for check in checks} <= {"ok", "unknown"}, checks
 
@@ -218,8 +226,9 @@ def test_a_stalled_daemon_is_restarted_by_its_watchdog(live: Booted):
 
 def helpers_kib(box: Booted) -> int:
     """What the access point, the shell and their kernel modules take."""
-    rss = box.guest.run(
-        "for p in $(cat /sys/fs/cgroup/system.slice/[ts].service/cgroup.procs); do cat /proc/$p/statm; done"
+    # Whoever asks is one of them, and gone by then.
+    rss, _ = box.guest.try_run(
+        "for p in $(cat /sys/fs/cgroup/system.slice/[ts].service/cgroup.procs); do cat /proc/$p/statm 2>/dev/null; done"
     )
     pages = sum(int(line.split()[1]) for line in rss.splitlines())
     modules = box.guest.run("cat /proc/modules")

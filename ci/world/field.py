@@ -8,7 +8,7 @@ from pathlib import Path
 
 from world.dhcp import DhcpServer
 from world.ingest import Nginx
-from world.network import NGINX_ADDRESS, ROBOT, Layout, Network
+from world.network import NGINX_ADDRESS, ROBOT, UPLINK_GATEWAY, Layout, Network
 from world.program import Program, running
 from world.robot import PASSWORD, USER, Robot
 from world.wlan import Wlan
@@ -18,6 +18,9 @@ KEY = "planted-stream-key"
 # An emulated appliance carries this beside everything else that it does; how much more, nobody has measured yet.
 PICTURE = ("--video", "640x360", "--fps", "10", "--bitrate", "500000")
 SECRETS = (PASSWORD, KEY)
+# Where a campus sends whoever has not clicked its page yet; nobody is sent there until a test shuts the way out.
+PORTAL = f"{UPLINK_GATEWAY}:8082"
+_PORTAL_SERVER = f"server {{ listen {PORTAL}; return 302 http://portal.example.net/login; }}"
 
 
 @dataclass
@@ -36,15 +39,15 @@ def field(folder: Path, *, robot: bool = True, internet: bool = True, extra_http
     network = Network(boxes=0)
     campus = DhcpServer(folder / "campus")
     campus.names = {INGEST_NAME: NGINX_ADDRESS}
-    nginx = Nginx(folder / "nginx", extra_http, only_key=KEY, idle_seconds=20)
+    nginx = Nginx(folder / "nginx", _PORTAL_SERVER + extra_http, only_key=KEY, idle_seconds=20)
     with contextlib.ExitStack() as stack:
         spot = stack.enter_context(running(Robot(folder, *PICTURE))) if robot else None
         if internet:
             campus.start()
             stack.callback(campus.stop)
             stack.enter_context(running(nginx.start()))
-        stack.enter_context(running(_clock(folder, ROBOT, Layout.PAYLOAD.robot_address)))
         if spot is not None:
+            stack.enter_context(running(_clock(folder, ROBOT, Layout.PAYLOAD.robot_address)))
             spot.wait_until_ready()
         yield Field(network, campus, nginx, spot)
 

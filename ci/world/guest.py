@@ -11,6 +11,7 @@ from typing import Any
 
 from labgrid import Environment
 from labgrid.driver import QEMUDriver, ShellDriver
+from pexpect import TIMEOUT
 
 from world import helpers
 from world.network import PAYLOAD_BRIDGE, UPLINK_BRIDGE
@@ -20,7 +21,7 @@ UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 MACS = {"robot": "02:5e:00:00:00:01", "uplink": helpers.UPLINK_MAC}
 # Frames as a cable brings them, whole and with their checksums: a simulated radio sends on what it is given.
 PLAIN = "mrg_rxbuf=off,csum=off,gso=off," + ",".join(
-    f"guest_{name}=off" for name in ("csum", "tso4", "tso6", "ecn", "ufo")
+    f"guest_{name}=off" for name in ("csum", "tso4", "tso6", "ecn", "ufo", "uso4", "uso6")
 )
 BRIDGES = {"robot": PAYLOAD_BRIDGE, "uplink": UPLINK_BRIDGE}
 KERNEL_WORDS = "ro console=ttyAMA0 panic=10 loglevel=4 systemd.volatile=state"
@@ -145,7 +146,14 @@ class Guest:
 
     def try_run(self, command: str, seconds: float = 60) -> tuple[str, int]:
         """What a command of the guest's shell prints, and its exit code."""
-        lines, _, code = self.shell.run(command, timeout=seconds)
+        try:
+            lines, _, code = self.shell.run(command, timeout=seconds)
+        except TIMEOUT:
+            starts = len(re.findall(MILESTONES[0][0], self.console()[self.begin :]))
+            why = "the machine has started again" if starts > 1 else f"no answer within {seconds:g} s"
+            # Whatever still runs is not to be in the way of the next command.
+            self.shell.console.sendcontrol("c")
+            raise WorldError(f"{command}: {why}\n{self.end_of_console()}") from None
         text = "\n".join(lines)
         self.log.write(f"$ {command}\n{text}\n= {code}\n")
         self.log.flush()
