@@ -15,11 +15,7 @@ FOLDER = RESULTS / "health"
 def main(names: list[str]) -> int:
     """Run the cases; exit code 0 when all went well."""
     try:
-        fetching = prepare.referees_in_background()
-        programs = prepare.programs()
-        fetching.join()
         python = str(prepare.python())
-        env = {"PATH_TO_PROGRAMS": str(programs), **image.for_a_guest()}
     except prepare.Failed as why:
         say(f"failed: {why}")
         return 1
@@ -32,6 +28,11 @@ def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in known]:
         print(f"no such case: {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
+    try:
+        env = {"PATH_TO_PROGRAMS": str(prepare.programs()), **image.for_a_guest()}
+    except prepare.Failed as why:
+        say(f"failed: {why}")
+        return 1
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     command = ["unshare", "--net", python, "-m", "world.health_run", str(FOLDER), *(names or known)]

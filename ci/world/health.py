@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from world.booted import Booted
 from world.card import SETTINGS
-from world.field import KEY, settings
+from world.field import KEY, PORTAL, settings
 from world.guest import GATE
-from world.network import INTERNET, UPLINK_GATEWAY, nft
+from world.network import INTERNET, nft
 from world.program import WorldError
 from world.robot import PASSWORD
 from world.wlan import EAP_USERS, HIDDEN, PASSPHRASE, PEAP, RADIUS_NAME, RUN, WPA2, WPA3, Wlan
@@ -18,7 +18,8 @@ from world.wlan import EAP_USERS, HIDDEN, PASSPHRASE, PEAP, RADIUS_NAME, RUN, WP
 SNAPSHOT = "gate"
 # Emulated: how long it may take until it says what is wrong, or is live.
 CASE_SECONDS = 400
-SECRETS = (PASSPHRASE, KEY, PASSWORD)
+WRONG = "planted-wrong-"
+SECRETS = (PASSPHRASE, KEY, PASSWORD, WRONG)
 
 Deed = Callable[[Booted], None]
 
@@ -59,7 +60,7 @@ def _portal(_: Booted) -> None:
         table ip portal {{
           chain in {{
             type nat hook prerouting priority dstnat
-            iifname eth0 tcp dport 80 dnat to {UPLINK_GATEWAY}:8082
+            iifname eth0 tcp dport 80 dnat to {PORTAL}
           }}
           chain shut {{
             type filter hook prerouting priority 0
@@ -94,19 +95,19 @@ CASES = (
         "wrong-wifi-password",
         state="WaitingForNetwork",
         kind="wifi-wrong-password",
-        settings=settings(WPA2.with_passphrase("planted-wrong-passphrase")),
+        settings=settings(WPA2.with_passphrase(WRONG + "passphrase")),
     ),
     Case(
         "wrong-robot-password",
         state="WaitingForRobot|WaitingForAuthorization|Fault",
         kind="invalid-login",
-        settings=settings(WPA2, password="planted-wrong-password"),
+        settings=settings(WPA2, password=WRONG + "password"),
     ),
     Case(
         "wrong-stream-key",
         state="Fault",
         kind="key-refused",
-        settings=settings(WPA2, key="planted-wrong-key"),
+        settings=settings(WPA2, key=WRONG + "key"),
     ),
     Case(
         "no-robot",

@@ -1,8 +1,10 @@
 """Runs cases of health, prints a line for each, writes figures as JSON; run in an empty network namespace."""
 
+import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from world.booted import booted, image
@@ -17,34 +19,38 @@ def main(folder: Path, names: list[str]) -> int:
     """Run what is named; exit code 0 when all went well."""
     before = digest(image())
     results: dict[str, dict[str, object]] = {}
-    chosen = [case for case in CASES if case.name in names]
-    if chosen:
-        # One start for all of them: each goes on from where the settings have not been read.
+
+    def tried(name: str, act: Callable[[], dict[str, float] | None]) -> None:
+        print(f"{name} ...", flush=True)
+        start = time.monotonic()
+        try:
+            figures = act() or {"seconds": time.monotonic() - start}
+        except Exception as error:
+            # Whatever went wrong belongs to this case; the next one starts from the snapshot or anew.
+            print(f"{name}: FAILED: {error}", flush=True)
+            results[name] = {"failed": str(error)}
+        else:
+            print(f"{name}: ok {' '.join(f'{key} {value:.0f}' for key, value in figures.items())}", flush=True)
+            results[name] = dict(figures)
+        (folder / "health.json").write_text(json.dumps(results, indent=1))
+
+    def branches() -> None:
         with booted(folder / "gate", None, gate=True) as box:
             to_the_gate(box)
             for case in chosen:
-                results[case.name] = _tried(case.name, lambda case=case: run(case, box))
+                tried(case.name, functools.partial(run, case, box))
+
+    # One start for all of them: each goes on from where the settings have not been read.
+    chosen = [case for case in CASES if case.name in names]
+    if chosen:
+        tried("gate", branches)
     for name in BOOTS:
         if name in names:
-            start = time.monotonic()
-            results[name] = _tried(name, lambda name=name: BOOTS[name](folder / name))
-            results[name].setdefault("seconds", time.monotonic() - start)
+            tried(name, functools.partial(BOOTS[name], folder / name))
     if digest(image()) != before:
         results["image"] = {"failed": "the image file has changed"}
     (folder / "health.json").write_text(json.dumps(results, indent=1))
     return 1 if any("failed" in result for result in results.values()) else 0
-
-
-def _tried(name: str, act) -> dict[str, object]:
-    print(f"{name} ...", flush=True)
-    try:
-        figures = act() or {}
-    except Exception as error:
-        # Whatever went wrong belongs to this case; the next one starts from the snapshot or anew.
-        print(f"{name}: FAILED: {error}", flush=True)
-        return {"failed": str(error)}
-    print(f"{name}: ok {' '.join(f'{key} {value:.0f}' for key, value in figures.items())}", flush=True)
-    return dict(figures)
 
 
 if __name__ == "__main__":

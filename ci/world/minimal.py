@@ -10,7 +10,7 @@ from world.helpers import IMAGE_DEBS
 
 WANTED = ("systemd", "systemd-sysv", "udev", "dbus-broker", "kmod", "bash", "dash", "coreutils", "util-linux", "mount")
 BASE = ("base-files", "base-passwd", "libc-bin", "busybox-static")
-KERNEL = r"linux-modules-.*-arm64"
+KERNEL = (r"linux-binary-.*-arm64", r"linux-modules-.*-arm64")
 DRIVERS = ("virtio_blk", "erofs")
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
@@ -43,7 +43,7 @@ def make(folder: Path) -> tuple[Path, Path, Path]:
 
 def _closure(kept: Path) -> list[Path]:
     """The packages, and all that they depend on as far as the image has it."""
-    names, files = [*WANTED, *BASE, KERNEL], {}
+    names, files = [*WANTED, *BASE, *KERNEL], {}
     while names:
         name = names.pop()
         (package,) = packages.locked([name])
