@@ -1,4 +1,4 @@
-"""ci/demo: build, start the world, and pass one loopback port of the machine to its page."""
+"""ci/demo: build, boot the image in the world, and pass loopback ports of the machine to both pages."""
 
 import argparse
 import asyncio
@@ -7,9 +7,8 @@ import shutil
 import signal
 import socket
 import sys
-from pathlib import Path
 
-from steps import prepare
+from steps import image, prepare
 from steps.console import RESULTS, on_host, say
 from world import proxy
 
@@ -20,41 +19,50 @@ def main() -> int:
     """Run until Ctrl-C; exit code 0 then."""
     arguments = argparse.ArgumentParser(prog="ci/demo", description="A simulated Spot, live, in your browser.")
     arguments.add_argument("--port", type=int, default=8080, help="the port on 127.0.0.1 (default: %(default)s)")
-    port = arguments.parse_args().port
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        print(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}. Try --port.", file=sys.stderr)
-        return 1
+    told = "the port of the appliance's own page (default: the one after that)"
+    arguments.add_argument("--page-port", type=int, help=told)
+    chosen = arguments.parse_args()
+    ports = {"web": chosen.port, "appliance": chosen.page_port or chosen.port + 1}
+    listeners = {}
+    for name, port in ports.items():
+        try:
+            listeners[name] = socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            print(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}. Try --port.", file=sys.stderr)
+            return 1
     try:
         fetching = prepare.referees_in_background()
         programs = prepare.programs()
         fetching.join()
-        node_modules = prepare.node_modules()
+        world = [str(prepare.python()), "-m", "world.show", str(FOLDER), str(prepare.node_modules())]
+        env = {"PATH_TO_PROGRAMS": str(programs), **image.for_a_guest()}
     except prepare.Failed as why:
         say(f"failed: {why}")
         return 1
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     say(f"Logs are in {on_host(FOLDER)}")
-    return asyncio.run(_show(listener, programs, node_modules))
+    return asyncio.run(_show(listeners, world, env))
 
 
-async def _show(listener: socket.socket, programs: Path, node_modules: Path) -> int:
+async def _show(listeners: dict[str, socket.socket], command: list[str], env: dict[str, str]) -> int:
     world = await asyncio.create_subprocess_exec(
-        *("unshare", "--net", "python3", "-m", "world.show", str(FOLDER), str(node_modules)),
+        *("unshare", "--net", *command),
         stdin=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "PATH_TO_PROGRAMS": str(programs)},
+        env={**os.environ, **env},
         process_group=0,
     )
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    say(f"Open http://127.0.0.1:{listener.getsockname()[1]}/ in a browser. Ctrl-C ends the demo.")
-    passing = asyncio.create_task(proxy.serve(listener, FOLDER / "web"))
+    port, page = (listeners[name].getsockname()[1] for name in ("web", "appliance"))
+    say(f"Open http://127.0.0.1:{port}/ in a browser. Ctrl-C ends the demo.")
+    say(f"The appliance's own page is http://127.0.0.1:{page}/ once it is on the network.")
+    passing = [asyncio.create_task(proxy.serve(listener, FOLDER / name)) for name, listener in listeners.items()]
     ended = asyncio.create_task(world.wait())
     await asyncio.wait({ended, asyncio.create_task(asked.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    passing.cancel()
+    for one in passing:
+        one.cancel()
     if asked.is_set() and world.returncode is None:
         world.terminate()
     code = await ended
