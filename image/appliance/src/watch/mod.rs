@@ -15,13 +15,14 @@ use zbus::Connection;
 
 use crate::bus::appliance::{self, Request};
 use crate::bus::follow::{self, Properties};
+use crate::console::{self, Console};
 use crate::doctor::{self, Check};
 use crate::facts::{Facts, Mood, Stream};
 use crate::pace::Pace;
 use crate::place::Place;
 use crate::settings::outcome::{Outcome, What};
 use crate::storage::Disk;
-use crate::{console, led, report};
+use crate::{led, report};
 
 pub use publish::publish;
 
@@ -171,6 +172,7 @@ async fn done(writing: &mut Option<JoinHandle<Result<(), String>>>) -> Result<()
 const SETTLE: Duration = Duration::from_secs(3);
 
 struct Watcher {
+    console: Console,
     place: Place,
     facts: Facts,
     /// What was shown last.
@@ -184,6 +186,7 @@ struct Watcher {
 impl Watcher {
     fn new(place: Place) -> Self {
         Self {
+            console: Console::new(place.clone()),
             facts: files::read(&place),
             place,
             shown: None,
@@ -260,7 +263,7 @@ impl Watcher {
         if self.shown.as_ref().map(|(mood, _)| *mood) != Some(now.0) {
             led::sysfs::show(&self.place, &led::pattern::of(now.0));
         }
-        console::show(&self.place, &now.1);
+        self.console.show(now.1.clone());
         info!(mood = ?now.0, "{}", self.facts.state());
         self.shown = Some(now);
         true
