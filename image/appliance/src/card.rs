@@ -1,16 +1,26 @@
 //! The FAT of the card or a stick, mounted for a moment and no longer.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tracing::{info, warn};
 
 use crate::place::{CARD, Place};
 use crate::tool;
 
 /// What sticks and cards are formatted with.
 const KINDS: [&str; 2] = ["vfat", "exfat"];
+/// What repairs a FAT.
+const FSCK: &str = "fsck.vfat";
+/// The first sector of a partition, bytes.
+const SECTOR: usize = 512;
+/// FAT_STATE_DIRTY (linux/fs/fat/fat.h).
+const DIRTY: u8 = 1;
 
 /// Why it could not be mounted.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +69,7 @@ pub struct Card {
 }
 
 impl Card {
-    /// Mounts a partition at [`CARD`].
+    /// Mounts a partition at [`CARD`]; its FAT is repaired before, if the power was cut while it was written to.
     ///
     /// # Errors
     /// All of [`Error`].
@@ -68,6 +78,14 @@ impl Card {
         std::fs::create_dir_all(&target).map_err(Error::NoPlace)?;
         if !device.exists() {
             return Err(Error::NotFound(device.to_owned()));
+        }
+        match tidy(device, FSCK) {
+            Ok(true) => info!(
+                "repaired the FAT of '{}', which a power cut had left open",
+                device.display()
+            ),
+            Ok(false) => {}
+            Err(error) => warn!(kind = error.kind(), "failed to repair the FAT: {error}"),
         }
         let reason = match mount_as(device, &target, MsFlags::empty()) {
             Ok(()) => {
@@ -97,7 +115,7 @@ impl Card {
 impl Drop for Card {
     fn drop(&mut self) {
         if let Err(error) = umount2(&self.target, MntFlags::empty()) {
-            tracing::warn!("failed to unmount '{CARD}', so it is done later: {error}");
+            warn!("failed to unmount '{CARD}', so it is done later: {error}");
             let _ = umount2(&self.target, MntFlags::MNT_DETACH);
         }
     }
@@ -123,18 +141,103 @@ fn mount_as(device: &Path, target: &Path, flags: MsFlags) -> Result<(), Errno> {
     Err(reason)
 }
 
-/// Repairs the FAT of an unmounted partition.
-///
-/// # Errors
-/// What `fsck.vfat` says; its exit code 1 means that it has repaired something.
-pub fn repair(device: &Path) -> Result<(), tool::Error> {
-    let path = device.to_string_lossy();
-    let said = tool::ask("fsck.vfat", &["-a", "-w", &path], "")?;
+/// Repairs the FAT of a partition that was not unmounted; whether there was need to. Without that the kernel takes it
+/// as it is, and for read-only at the first entry that does not fit.
+fn tidy(device: &Path, fsck: &str) -> Result<bool, tool::Error> {
+    if !was_cut(device).unwrap_or(false) {
+        return Ok(false);
+    }
+    let said = tool::ask(fsck, &["-a", "-w", &device.to_string_lossy()], "")?;
     match said.code {
-        Some(0 | 1) => Ok(()),
+        // It has repaired something.
+        Some(0 | 1) => Ok(true),
         _ => Err(tool::Error::Refused {
-            program: "fsck.vfat".to_owned(),
+            program: fsck.to_owned(),
             said: said.err.lines().last().unwrap_or_default().to_owned(),
         }),
+    }
+}
+
+/// Whether it was mounted and never unmounted. One that somebody has mounted now is busy, which is an error.
+fn was_cut(device: &Path) -> io::Result<bool> {
+    let mut sector = [0; SECTOR];
+    let mut from = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_EXCL)
+        .open(device)?;
+    from.read_exact(&mut sector)?;
+    Ok(is_dirty(&sector))
+}
+
+/// The bit that the kernel sets and syncs when it mounts a FAT to write to it, and takes away when it unmounts it
+/// (`fat_set_state` of linux/fs/fat/inode.c). Nothing else than a FAT is ever dirty.
+fn is_dirty(sector: &[u8; SECTOR]) -> bool {
+    // Where the kind stands, and where the state.
+    let kinds: [(&[u8], usize, usize); 2] = [(b"FAT32", 82, 65), (b"FAT1", 54, 37)];
+    kinds.into_iter().any(|(kind, at, state)| {
+        let is_kind = sector.get(at..).is_some_and(|rest| rest.starts_with(kind));
+        is_kind && sector.get(state).is_some_and(|state| state & DIRTY != 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A program that is a script.
+    fn program(folder: &Path, script: &str) -> String {
+        let program = folder.join("fsck");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        program.to_str().unwrap().to_owned()
+    }
+
+    /// A first sector with some bytes.
+    fn sector(parts: &[(usize, &[u8])]) -> [u8; SECTOR] {
+        let mut sector = [0; SECTOR];
+        for (at, bytes) in parts {
+            sector[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        sector
+    }
+
+    #[test]
+    fn a_fat_that_was_not_unmounted_is_told_from_all_else() {
+        for (parts, cut) in [
+            (&[(82, &b"FAT32   "[..]), (65, &[1])][..], true),
+            (&[(82, b"FAT32   "), (65, &[0])], false),
+            (&[(82, b"FAT32   "), (37, &[1])], false),
+            (&[(54, b"FAT16   "), (37, &[1])], true),
+            (&[(54, b"FAT16   "), (65, &[1])], false),
+            (&[(3, b"EXFAT   "), (65, &[255])], false),
+            (&[(3, b"NTFS    "), (37, &[255]), (65, &[255])], false),
+        ] {
+            assert_eq!(is_dirty(&sector(parts)), cut, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_cut_has_left_open_is_repaired_before_it_is_mounted_and_nothing_else_is() {
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join("card");
+        std::fs::write(&device, sector(&[(82, b"FAT32   "), (65, &[1])])).unwrap();
+        // It does what fsck.fat does last.
+        let clear = r#"printf '\0' | dd of="$3" bs=1 seek=65 conv=notrunc status=none; exit 1"#;
+        let fsck = program(root.path(), clear);
+        assert!(tidy(&device, &fsck).unwrap());
+        assert!(!tidy(&device, &fsck).unwrap());
+        assert!(!tidy(&root.path().join("none"), &fsck).unwrap());
+    }
+
+    #[test]
+    fn a_fat_that_cannot_be_repaired_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join("card");
+        std::fs::write(&device, sector(&[(82, b"FAT32   "), (65, &[1])])).unwrap();
+        let fsck = program(root.path(), "echo 'both FATs appear to be corrupt' >&2; exit 4");
+        assert_eq!(tidy(&device, &fsck).unwrap_err().kind(), "tool-refused");
+        assert_eq!(tidy(&device, "/nonexistent").unwrap_err().kind(), "tool-not-run");
     }
 }

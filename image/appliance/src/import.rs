@@ -7,9 +7,9 @@ use std::path::Path;
 use nix::fcntl::{Flock, FlockArg};
 use tracing::warn;
 
-use crate::card::{self, Card};
+use crate::card::Card;
 use crate::place::{BOOT_PARTITION, Place};
-use crate::settings::apply::{apply, was_cut};
+use crate::settings::apply::apply;
 use crate::settings::check::Programs;
 use crate::settings::outcome::{Complaint, Outcome, Source, What};
 use crate::storage::Disk;
@@ -46,15 +46,7 @@ pub fn outcome(place: &Place) -> Outcome {
 
 fn take(place: &Place, source: Source, device: &Path, also: impl FnOnce(&Outcome)) -> Outcome {
     let mut disk = Disk::new(place.clone());
-    let mut mounted = Card::mount(place, &place.at(device));
-    if mounted.is_ok() && was_cut(&disk) {
-        drop(mounted);
-        if let Err(error) = card::repair(&place.at(device)) {
-            warn!(kind = error.kind(), "failed to repair the card's FAT: {error}");
-        }
-        mounted = Card::mount(place, &place.at(device));
-    }
-    match mounted {
+    match Card::mount(place, &place.at(device)) {
         Ok(_card) => {
             let programs = Programs {
                 folder: place.at(FOLDER),

@@ -13,8 +13,7 @@ use super::outcome::{Complaint, Outcome, Source, What};
 use super::plan::{Candidate, Last, Plan, plan};
 use super::text::{LIMIT_BYTES, decode};
 use crate::place::{AUTHORIZED_KEYS, CARD, DROP_INS, FILES, MEMORY, SETTINGS};
-use crate::report;
-use crate::storage::{Access, Storage, replace, unfinished};
+use crate::storage::{Access, Storage, replace};
 
 /// The names that are looked for; Windows hides the last ending, so that people make the second one.
 pub const NAMES: [&str; 2] = ["spotstream.toml", "spotstream.toml.txt"];
@@ -331,16 +330,6 @@ fn in_files(name: &str) -> PathBuf {
 
 fn memory() -> PathBuf {
     Path::new(MEMORY).join("import.json")
-}
-
-/// Whether a write to the card was cut: FAT may then have two names for one file.
-pub fn was_cut(storage: &dyn Storage) -> bool {
-    let names = storage.names(Path::new(CARD));
-    NAMES
-        .iter()
-        .chain([&report::NAME])
-        .filter_map(|name| unfinished(&on_card(name)).file_name().map(ToOwned::to_owned))
-        .any(|unfinished| names.iter().any(|name| **name == *unfinished))
 }
 
 #[cfg(test)]

@@ -384,17 +384,6 @@ fn a_stick_that_cannot_be_written_to_is_applied_once_and_said() {
 }
 
 #[test]
-fn an_import_that_was_cut_is_noticed() {
-    let mut machine = machine(NEW);
-    assert!(!was_cut(&machine));
-    machine.now.insert(
-        PathBuf::from("/run/spotstream/card/.spotstream.toml.new"),
-        Vec::new(),
-    );
-    assert!(was_cut(&machine));
-}
-
-#[test]
 fn a_certificate_that_was_replaced_is_taken_although_the_settings_are_the_same() {
     let mut machine = machine("[stream]\nkey = \"k\"\n[robot]\nca = \"ca.pem\"\n");
     let there = PathBuf::from("/run/spotstream/card/ca.pem");
