@@ -13,6 +13,7 @@ use nix::sys::termios::{FlushArg, tcdrain, tcflush};
 use tracing::debug;
 
 use crate::facts::{Facts, Mood};
+use crate::healthy::wait::well;
 use crate::place::Place;
 
 /// The screen.
@@ -58,7 +59,7 @@ pub fn text(facts: &Facts) -> String {
     }
     line("settings", &facts.settings.sentence());
     if let Some(sentence) = &facts.health
-        && sentence.contains("not healthy")
+        && facts.start.slot.is_none_or(|slot| *sentence != well(slot))
     {
         line("image", sentence);
     }
@@ -174,6 +175,26 @@ mod tests {
   settings    the settings file has not been looked at yet
 "
         );
+    }
+
+    #[test]
+    fn only_an_image_with_which_something_is_wrong_is_spoken_of() {
+        let image = |health: &str| {
+            let health = Some(health.to_owned());
+            let text = text(&Facts {
+                health,
+                ..facts("Live", "")
+            });
+            text.lines()
+                .find_map(|line| line.strip_prefix("  image       ").map(str::to_owned))
+        };
+        assert_eq!(image("slot A is healthy"), None);
+        for wrong in [
+            "the image is not healthy: netsetup has failed",
+            "everything runs, but it is not marked",
+        ] {
+            assert_eq!(image(wrong).as_deref(), Some(wrong));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::rule::{REQUIRED, Remedy, Seen, remedy};
 use crate::bus::systemd::{ManagerProxy, UnitProxy, has_owner, owner_changes, unit_changes};
 use crate::bus::{appliance, systemd};
 use crate::place::{BOOT, MEMORY, Place};
-use crate::slots::{BootState, Start};
+use crate::slots::{BootState, Slot, Start};
 use crate::{bootstate, tool};
 
 /// How long the image may take to come up.
@@ -69,10 +69,9 @@ pub async fn healthy(place: &Place, limit: Duration) -> Result<(bool, String), E
     let connection = Connection::system().await?;
     let missing = wait(&connection, place, limit).await?;
     let Some(missing) = missing else {
-        let slot = start.slot.ok_or(Error::NoSlot)?;
-        bootstate::mark_good(slot)?;
-        tell(place, &connection, &format!("slot {slot} is healthy\n")).await;
-        return Ok((true, format!("slot {slot} is healthy and was marked good")));
+        let marked = mark(start.slot);
+        tell(place, &connection, &verdict(&marked)).await;
+        return marked.map(|slot| (true, format!("{} and was marked good", well(slot))));
     };
     let state = bootstate::read().unwrap_or_else(|error| {
         warn!(
@@ -92,9 +91,28 @@ pub async fn healthy(place: &Place, limit: Duration) -> Result<(bool, String), E
         }
         Remedy::Stay(why) => {
             let sentence = format!("the image is not healthy: {missing}; it stays up, because {why}");
-            tell(place, &connection, &format!("{sentence}\n")).await;
+            tell(place, &connection, &sentence).await;
             Ok((false, sentence))
         }
+    }
+}
+
+/// The verdict about a slot with which all is well.
+pub fn well(slot: Slot) -> String {
+    format!("slot {slot} is healthy")
+}
+
+fn mark(slot: Option<Slot>) -> Result<Slot, Error> {
+    let slot = slot.ok_or(Error::NoSlot)?;
+    bootstate::mark_good(slot)?;
+    Ok(slot)
+}
+
+/// What is written down when everything runs.
+fn verdict(marked: &Result<Slot, Error>) -> String {
+    match marked {
+        Ok(slot) => well(*slot),
+        Err(error) => format!("everything runs, but the start counts as a failed one: {error}"),
     }
 }
 
@@ -185,10 +203,30 @@ fn remember(place: &Place, why: &str) -> std::io::Result<()> {
 
 /// For the report and the console. Nobody who listens is no reason to fail.
 async fn tell(place: &Place, connection: &Connection, sentence: &str) {
-    if let Err(error) = std::fs::write(place.at(VERDICT), sentence) {
+    if let Err(error) = std::fs::write(place.at(VERDICT), format!("{sentence}\n")) {
         warn!("failed to write '{VERDICT}': {error}");
     }
     if let Err(error) = appliance::refresh(connection).await {
         warn!("failed to tell spotstream-watch: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_runs_and_cannot_be_marked_good_is_told_with_the_reason() {
+        let refused = tool::Error::Refused {
+            program: "fw_setenv".to_owned(),
+            said: "Cannot write environment".to_owned(),
+        };
+        assert_eq!(
+            verdict(&Err(refused.into())),
+            "everything runs, but the start counts as a failed one: failed to mark the slot good: 'fw_setenv' failed: \
+             Cannot write environment; if the card is not worn out, write the image to it anew"
+        );
+        assert_eq!(verdict(&Ok(Slot::B)), "slot B is healthy");
+        assert!(verdict(&mark(None)).contains("is not known"));
     }
 }
