@@ -28,6 +28,8 @@ const ROBOT_DHCP_SECONDS: i32 = 15;
 const ROBOT_PRIORITY: i32 = 999;
 /// NM_SETTING_WIRELESS_POWERSAVE_DISABLE.
 const POWERSAVE_OFF: u32 = 2;
+/// NM_SETTING_CONNECTION_MDNS_NO and NM_SETTING_CONNECTION_LLMNR_NO.
+const NO: i32 = 0;
 /// NM_SETTING_SECRET_FLAG_NOT_REQUIRED.
 const NOT_REQUIRED: u32 = 4;
 
@@ -77,6 +79,11 @@ fn connection(profile: &Profile) -> Section {
     };
     if priority != 0 {
         section.insert("autoconnect-priority", priority.into());
+    }
+    if matches!(profile.kind, Kind::Robot(_)) {
+        // Nobody on the robot's network asks for us, and no other name than ours is looked for there.
+        section.insert("mdns", NO.into());
+        section.insert("llmnr", NO.into());
     }
     section
 }

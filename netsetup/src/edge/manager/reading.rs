@@ -310,6 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn names_are_told_and_asked_for_on_every_network_but_the_robot_s() {
+        for profile in profiles() {
+            let profile_of = received(&profile);
+            for key in ["mdns", "llmnr"] {
+                let said = value(&profile_of, "connection", key).map(|value| &**value);
+                // 0 is no (nm-settings-dbus(5)).
+                let no = matches!(profile.kind, Kind::Robot(_)).then_some(&Variant::I32(0));
+                assert_eq!(said, no, "{key} of {profile:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_profile_that_lacks_any_key_is_not_ours_any_more() {
         for profile in profiles() {
             let whole = received(&profile);
