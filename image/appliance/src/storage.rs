@@ -66,6 +66,12 @@ pub trait Storage {
     /// What the kernel says.
     fn remove(&mut self, file: &Path) -> io::Result<()>;
 
+    /// Takes away a file as [`Storage::remove`] does, or a folder with all that is in it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn remove_all(&mut self, path: &Path) -> io::Result<()>;
+
     /// The names of a folder reach the card.
     ///
     /// # Errors
@@ -186,6 +192,18 @@ impl Storage for Disk {
         }
     }
 
+    fn remove_all(&mut self, path: &Path) -> io::Result<()> {
+        // What a link leads to is somebody else's.
+        let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+        if !is_folder(&self.place.at(path)) {
+            return self.remove(path);
+        }
+        for entry in fs::read_dir(self.place.at(path))? {
+            self.remove_all(&path.join(entry?.file_name()))?;
+        }
+        fs::remove_dir(self.place.at(path))
+    }
+
     fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
         File::open(self.place.at(folder))?.sync_all()
     }
@@ -248,6 +266,21 @@ mod tests {
         fs::hard_link(root.path().join("spotstream.toml"), &seen).unwrap();
         replace(&mut disk, file, b"key = \"\"", Access::Fat).unwrap();
         assert_eq!(fs::read(seen).unwrap(), [0; 11]);
+    }
+
+    #[test]
+    fn a_folder_goes_with_all_that_is_in_it_and_a_link_goes_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let mut disk = Disk::new(Place::below(root.path()));
+        for file in ["/files/sub/below/ca.pem", "/files/sub/.hidden", "/elsewhere/kept"] {
+            disk.write(Path::new(file), b"x", Access::Programs).unwrap();
+        }
+        std::os::unix::fs::symlink(root.path().join("elsewhere"), root.path().join("files/link")).unwrap();
+        for path in ["/files/sub", "/files/link", "/files/none"] {
+            disk.remove_all(Path::new(path)).unwrap();
+        }
+        assert!(disk.names(Path::new("/files")).is_empty());
+        assert_eq!(disk.names(Path::new("/elsewhere")), ["kept"]);
     }
 
     #[test]

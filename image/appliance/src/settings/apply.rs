@@ -299,7 +299,7 @@ impl Import<'_> {
         for folder in [DROP_INS, FILES].map(Path::new) {
             for name in self.storage.names(folder) {
                 if folder == Path::new(DROP_INS) || !kept.iter().any(|copy| copy.name == name) {
-                    self.storage.remove(&folder.join(name))?;
+                    self.storage.remove_all(&folder.join(name))?;
                 }
             }
         }

@@ -70,10 +70,9 @@ impl Storage for Memory {
     }
 
     fn names(&self, folder: &Path) -> Vec<String> {
-        let names = self.now.keys().filter(|file| file.parent() == Some(folder));
-        names
-            .map(|file| file.file_name().unwrap().to_str().unwrap().to_owned())
-            .collect()
+        let below = self.now.keys().filter_map(|file| file.strip_prefix(folder).ok());
+        let first = |path: &Path| path.iter().next().unwrap().to_str().unwrap().to_owned();
+        below.map(first).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn write(&mut self, file: &Path, bytes: &[u8], _: Access) -> io::Result<()> {
@@ -107,9 +106,24 @@ impl Storage for Memory {
 
     fn remove(&mut self, file: &Path) -> io::Result<()> {
         self.step()?;
+        if self
+            .now
+            .keys()
+            .any(|other| other != file && other.starts_with(file))
+        {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         self.now.remove(file);
         // It may be gone before anything else that was done.
         self.durable.remove(file);
+        Ok(())
+    }
+
+    fn remove_all(&mut self, path: &Path) -> io::Result<()> {
+        let files = self.now.keys().filter(|file| file.starts_with(path));
+        for file in files.cloned().collect::<Vec<_>>() {
+            self.remove(&file)?;
+        }
         Ok(())
     }
 
@@ -339,6 +353,27 @@ fn to_forget_alone_leaves_the_template() {
 }
 
 #[test]
+fn folders_that_somebody_made_are_forgotten_too() {
+    for (card, what) in [
+        ("forget = true\n", What::Forgotten),
+        ("forget = true\n[stream]\nkey = \"k\"\n", What::Applied),
+    ] {
+        let mut machine = machine(card);
+        for file in [
+            "/etc/spotstream/files/old/ca.pem",
+            "/etc/spotstream/spotstream.d/old/10.toml",
+        ] {
+            machine.now.insert(PathBuf::from(file), b"old".to_vec());
+        }
+        let outcome = import(&mut machine);
+        assert_eq!(outcome.what, what, "{outcome:?}");
+        for folder in [DROP_INS, FILES] {
+            assert!(machine.names(Path::new(folder)).is_empty(), "{folder}");
+        }
+    }
+}
+
+#[test]
 fn a_stick_that_cannot_be_written_to_is_applied_once_and_said() {
     struct ReadOnly(Memory);
     impl Storage for ReadOnly {
@@ -362,6 +397,9 @@ fn a_stick_that_cannot_be_written_to_is_applied_once_and_said() {
         }
         fn remove(&mut self, file: &Path) -> io::Result<()> {
             self.0.remove(file)
+        }
+        fn remove_all(&mut self, path: &Path) -> io::Result<()> {
+            self.0.remove_all(path)
         }
         fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
             self.0.sync_folder(folder)

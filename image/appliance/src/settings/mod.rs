@@ -8,4 +8,5 @@ pub mod check;
 pub mod document;
 pub mod outcome;
 pub mod plan;
+mod reserved;
 pub mod text;

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::document::{Edit, Forget, Settings, edited};
 use super::outcome::Complaint;
+use super::reserved::is_reserved;
 use crate::place::FILES;
 
 /// What is remembered of the file that was applied last, without anything that could be read back.
@@ -93,6 +94,10 @@ pub fn plan(text: &str, stored: &str, last: &Last) -> Plan {
             }]);
         }
     };
+    let reserved = reserved(&settings);
+    if !reserved.is_empty() {
+        return Plan::Wrong(reserved);
+    }
     let blanked = blanked(text, &settings, forgets.then_some(forget_at).flatten());
     if forgets && settings.is_empty_but_for_forget() {
         return Plan::Forget { blanked };
@@ -109,6 +114,23 @@ pub fn plan(text: &str, stored: &str, last: &Last) -> Plan {
     Plan::Apply(Box::new(candidate(
         text, stored, &settings, blanked, forgets, forget_at,
     )))
+}
+
+/// Files of the card's own that the settings would have for theirs: a secret one is taken off the card.
+fn reserved(settings: &Settings<'_>) -> Vec<Complaint> {
+    let files = settings.files().into_iter();
+    files
+        .filter_map(|(value, _)| {
+            let name = value.bare_name().filter(|name| is_reserved(name))?;
+            Some(Complaint {
+                line: Some(settings.line_of(value.span.start)),
+                key: format!("{}.{}", value.section, value.key),
+                sentence: format!(
+                    "'{name}' is the name of a file that the card itself needs; give your file another name"
+                ),
+            })
+        })
+        .collect()
 }
 
 fn candidate(
@@ -301,6 +323,26 @@ mod tests {
             .map(|copy| (copy.name.as_str(), copy.is_secret, copy.line))
             .collect();
         assert_eq!(copies, [("ca.pem", false, 3), ("me.key", true, 4)]);
+    }
+
+    #[test]
+    fn a_file_of_the_card_s_own_is_neither_taken_over_nor_taken_off() {
+        let text = "[stream]\nkey = \"k\"\n[robot]\ncredentials_file = \"Config.txt\"\n";
+        // Also where it holds already, and only the secrets are still to be taken off.
+        for digest in [None, Some(digest(text))] {
+            let last = Last {
+                with_secrets: digest,
+                blanked: None,
+            };
+            let Plan::Wrong(complaints) = plan(text, STORED, &last) else {
+                panic!("a file of the card was taken");
+            };
+            assert_eq!(
+                complaints[0].to_string(),
+                "line 4: robot.credentials_file: 'Config.txt' is the name of a file that the card itself needs; give \
+                 your file another name"
+            );
+        }
     }
 
     #[test]
