@@ -13,7 +13,7 @@ use spotstreamd::edge::appliance::Appliance;
 use spotstreamd::edge::pins::{Fingerprint, Pin, Role};
 use spotstreamd::web;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -130,7 +130,14 @@ impl World {
     }
 
     async fn raw(&self, request: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        self.raw_from("127.0.0.1", request).await
+    }
+
+    /// Asks from another address of this machine.
+    async fn raw_from(&self, from: &str, request: &str) -> Answer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        let mut stream = socket.connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = Vec::new();
         timeout(SOON, stream.read_to_end(&mut text))
@@ -156,13 +163,17 @@ impl World {
     }
 
     async fn post(&self, path: &str, cookie: &str, form: &str) -> Answer {
+        self.post_from("127.0.0.1", path, cookie, form).await
+    }
+
+    async fn post_from(&self, from: &str, path: &str, cookie: &str, form: &str) -> Answer {
         let host = self.address;
-        self.raw(&format!(
+        let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nCookie: spotstream={cookie}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
             form.len()
-        ))
-        .await
+        );
+        self.raw_from(from, &request).await
     }
 
     async fn log_in(&self) -> String {
@@ -287,6 +298,10 @@ async fn a_wrong_password_makes_the_next_one_wait() {
     let soon = world.post("/login", "", "password=planted+words+%26+more").await;
     assert_eq!((soon.code, soon.header("set-cookie")), (429, None));
     assert!(soon.body.contains("try again in"), "{}", soon.body);
+    let owner = world
+        .post_from("127.0.0.2", "/login", "", "password=planted+words+%26+more")
+        .await;
+    assert_eq!(owner.code, 303, "a stranger keeps the owner out: {}", owner.body);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, State};
+use axum::extract::{Extension, Form, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use spotstream_core::secret::Secret;
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::door::{Answer, Notice, SESSION};
 use super::forms::{self, Fields};
+use super::listen::Peer;
 use super::page::Reader;
 use super::view::shown;
 use super::{Site, look};
@@ -37,10 +38,14 @@ pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, token)| (name == COOKIE).then_some(token))
 }
 
-pub(super) async fn log_in(State(site): State<Site>, posted: Posted) -> Response {
+pub(super) async fn log_in(
+    State(site): State<Site>,
+    Extension(Peer(from)): Extension<Peer>,
+    posted: Posted,
+) -> Response {
     let fields = posted.map(|Form(fields)| fields).unwrap_or_default();
     let given = Secret::new(forms::text(&fields, "password").unwrap_or_default());
-    let answer = site.door().knock(Instant::now(), &given, rand::random());
+    let answer = site.door().knock(Instant::now(), from, &given, rand::random());
     let (code, sentence) = match answer {
         Answer::Welcome(token) => {
             info!("somebody has logged in on the page");
@@ -53,7 +58,7 @@ pub(super) async fn log_in(State(site): State<Site>, posted: Posted) -> Response
         }
         Answer::Wait(pause) => {
             let seconds = pause.as_secs() + 1;
-            let sentence = format!("A wrong password was given just now: try again in {seconds} s.");
+            let sentence = format!("A wrong password came from you just now: try again in {seconds} s.");
             (StatusCode::TOO_MANY_REQUESTS, sentence)
         }
         Answer::Closed => return look::show(&site, &Reader::Guest, None).await,

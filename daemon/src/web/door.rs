@@ -1,6 +1,7 @@
 //! Who may steer: the password, the sessions of those who knew it, and the pause after a wrong one. Pure: the time and
 //! the random numbers come from outside.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -9,16 +10,12 @@ use sha2::{Digest, Sha256};
 use spotstream_core::secret::Secret;
 use subtle::ConstantTimeEq;
 
+use super::pauses::Pauses;
+
 /// How long a session lasts.
 pub(crate) const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// How many there may be; one more ends the oldest.
 const SESSIONS: usize = 8;
-/// The pause after the first wrong password; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest one: whoever guesses gets 1440 tries a day, and whoever mistypes is not locked out.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long wrong passwords are remembered.
-const MEMORY: Duration = Duration::from_secs(15 * 60);
 
 type Hash = [u8; 32];
 
@@ -45,7 +42,7 @@ pub(crate) enum Answer {
     Welcome(String),
     /// It is wrong.
     Wrong,
-    /// It was not looked at: a wrong one was given so shortly before.
+    /// It was not looked at: a wrong one came from there so shortly before.
     Wait(Duration),
     /// There is no password in the settings.
     Closed,
@@ -56,8 +53,7 @@ pub(crate) enum Answer {
 pub(crate) struct Door {
     password: Option<Hash>,
     sessions: Vec<Session>,
-    wrong: u32,
-    last_wrong: Option<Instant>,
+    pauses: Pauses,
 }
 
 impl Door {
@@ -65,8 +61,7 @@ impl Door {
         Self {
             password: password.map(|password| hash(password.reveal())),
             sessions: Vec::new(),
-            wrong: 0,
-            last_wrong: None,
+            pauses: Pauses::default(),
         }
     }
 
@@ -75,27 +70,19 @@ impl Door {
         self.password.is_some()
     }
 
-    /// Judges a password; `random` becomes the token of a new session.
-    pub(crate) fn knock(&mut self, now: Instant, given: &Secret, random: Hash) -> Answer {
+    /// Judges a password that came from an address; `random` becomes the token of a new session.
+    pub(crate) fn knock(&mut self, now: Instant, from: IpAddr, given: &Secret, random: Hash) -> Answer {
         let Some(password) = &self.password else {
             return Answer::Closed;
         };
-        if let Some(last) = self.last_wrong {
-            let since = now.saturating_duration_since(last);
-            let pause = pause(self.wrong);
-            if since < pause {
-                return Answer::Wait(pause.saturating_sub(since));
-            }
-            if since >= MEMORY {
-                self.wrong = 0;
-            }
+        if let Some(left) = self.pauses.left(now, from) {
+            return Answer::Wait(left);
         }
         if bool::from(hash(given.reveal()).ct_eq(password)) {
-            (self.wrong, self.last_wrong) = (0, None);
+            self.pauses.right(from);
             Answer::Welcome(self.open(now, random))
         } else {
-            self.wrong = self.wrong.saturating_add(1);
-            self.last_wrong = Some(now);
+            self.pauses.wrong(now, from);
             Answer::Wrong
         }
     }
@@ -150,14 +137,12 @@ fn hash(text: &str) -> Hash {
     Sha256::digest(text.as_bytes()).into()
 }
 
-fn pause(wrong: u32) -> Duration {
-    let doubled = 2_u32.saturating_pow(wrong.saturating_sub(1));
-    FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+    use crate::web::pauses::{FIRST_PAUSE, MEMORY};
 
     const RIGHT: &str = "three plain words";
 
@@ -165,8 +150,11 @@ mod tests {
         Door::new(Some(&Secret::new(RIGHT)))
     }
 
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+
     fn knock(door: &mut Door, now: Instant, word: &str) -> Answer {
-        door.knock(now, &Secret::new(word), [7; 32])
+        door.knock(now, HERE, &Secret::new(word), [7; 32])
     }
 
     #[test]
@@ -207,6 +195,11 @@ mod tests {
         assert!(matches!(knock(&mut door, now, RIGHT), Answer::Welcome(_)));
         assert_eq!(knock(&mut door, now, "wrong"), Answer::Wrong);
         assert_eq!(knock(&mut door, now, RIGHT), Answer::Wait(FIRST_PAUSE));
+        let owner = door.knock(now, ELSEWHERE, &Secret::new(RIGHT), [7; 32]);
+        assert!(
+            matches!(owner, Answer::Welcome(_)),
+            "a stranger keeps the owner out"
+        );
     }
 
     #[test]
@@ -224,7 +217,7 @@ mod tests {
     fn there_are_few_sessions_and_the_newest_stay() {
         let (mut door, now) = (door(), Instant::now());
         let tokens: Vec<_> = (0..10_u8)
-            .map(|n| match door.knock(now, &Secret::new(RIGHT), [n; 32]) {
+            .map(|n| match door.knock(now, HERE, &Secret::new(RIGHT), [n; 32]) {
                 Answer::Welcome(token) => token,
                 Answer::Wrong | Answer::Wait(_) | Answer::Closed => panic!("the password is right"),
             })

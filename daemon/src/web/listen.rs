@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +30,10 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(120);
 const HEAD_BYTES: usize = 16 * 1024;
 /// The pause when the kernel has no more descriptors.
 const REST: Duration = Duration::from_secs(1);
+
+/// Whom a request came from, among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Serves the page on every listener, for ever; at once done where there is none.
 pub async fn serve(listeners: Vec<StdListener>, router: Router) {
@@ -55,7 +62,10 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits) {
                     let router = router.clone();
                     tokio::spawn(async move {
                         let _seat = seat;
-                        if !matches!(timeout(CONNECTION_LIMIT, talk(stream, router)).await, Ok(Ok(()))) {
+                        if !matches!(
+                            timeout(CONNECTION_LIMIT, talk(stream, peer.ip(), router)).await,
+                            Ok(Ok(()))
+                        ) {
                             debug!("a connection to the status page was broken off");
                         }
                     });
@@ -78,15 +88,20 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-async fn talk(stream: TcpStream, router: Router) -> Result<(), hyper::Error> {
+async fn talk(stream: TcpStream, peer: IpAddr, router: Router) -> Result<(), hyper::Error> {
     // Without it the page is slower, and that is all.
     let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let page = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(HEAD_BYTES)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), page)
         .await
 }
 

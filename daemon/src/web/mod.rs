@@ -24,6 +24,7 @@ mod guard;
 mod listen;
 mod look;
 mod page;
+mod pauses;
 mod view;
 
 pub use listen::serve;
