@@ -22,7 +22,7 @@ REFEREE_FILES = {
     "network": ("test_manager.py", "test_netsetup.py", "test_leaks.py"),
     "network-light": ("test_network_first_light.py",),
     "kernel": ("test_kernel.py",),
-    "selector": ("test_selector.py",),
+    "selector": ("test_selector.py", "test_initrd.py"),
     "slots": ("test_slots.py", "test_boards.py"),
     "image": ("test_image.py", "test_image_complaints.py"),
     "demo": ("test_demo.py",),
