@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod check;
+mod comments;
 pub mod document;
 pub mod outcome;
 pub mod plan;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::comments;
 use super::document::{Edit, Forget, Settings, edited};
 use super::outcome::Complaint;
 use super::reserved::is_reserved;
@@ -192,12 +193,18 @@ fn secret_files(settings: &Settings<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The file without its secrets, and without a wish that is fulfilled.
+/// The file without its secrets, also those in comments, and without a wish that is fulfilled.
 fn blanked(text: &str, settings: &Settings<'_>, forget_at: Option<usize>) -> String {
     let secrets = settings.secrets().into_iter();
-    let blanks = secrets
+    let mut spans: Vec<_> = secrets
         .filter(|secret| !secret.is_blank())
-        .map(|secret| Edit::quoted(secret.span, ""));
+        .map(|secret| secret.span)
+        .collect();
+    let mut commented = comments::secrets(text);
+    // A text of many lines may have one that only looks like a comment.
+    commented.retain(|comment| !spans.iter().any(|span| span.contains(&comment.start)));
+    spans.append(&mut commented);
+    let blanks = spans.into_iter().map(|span| Edit::quoted(span, ""));
     edited(text, blanks.chain(forget_at.map(Edit::comment)).collect())
 }
 
@@ -246,6 +253,19 @@ mod tests {
             candidate.blanked,
             text.replace("live_new", "").replace("\"x\"", "\"\"")
         );
+    }
+
+    #[test]
+    fn a_secret_that_was_commented_out_leaves_the_card_too() {
+        let text = "[stream]\nkey = \"live_new\"\n# key = \"live_old\" # the lab's\n";
+        let candidate = apply(text);
+        assert_eq!(candidate.text, text);
+        assert_eq!(
+            candidate.blanked,
+            "[stream]\nkey = \"\"\n# key = \"\" # the lab's\n"
+        );
+        let many = "[stream]\nkey = \"\"\"\n# key = 'x'\"\"\"\n";
+        assert_eq!(apply(many).blanked, "[stream]\nkey = \"\"\n");
     }
 
     #[test]
