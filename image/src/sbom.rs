@@ -139,14 +139,14 @@ pub fn document(version: &str, created: &str, lock: &Lock, crates: &[Crate], roo
     });
     let describes = json!({ "spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-image" });
     let relationships: Vec<Value> = std::iter::once(describes).chain(contains).collect();
-    let content = digest::uuid(&format!("sbom {version} {parts:?}"));
+    let content = digest::uuid(&format!("sbom {version} {created} {parts:?}"));
     let packages: Vec<Value> = std::iter::once(image).chain(parts).collect();
     json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": format!("spotstream-{version}-arm64"),
-        "documentNamespace": format!("https://spotstream.invalid/spdx/{version}/{content}"),
+        "documentNamespace": format!("urn:uuid:{content}"),
         "creationInfo": { "created": created, "creators": ["Tool: spotstream-image"] },
         "hasExtractedLicensingInfos": [{
             "licenseId": "LicenseRef-public-domain",
@@ -227,6 +227,23 @@ mod tests {
             (Some("ab"), "MIT OR Apache-2.0")
         );
         assert_eq!(all[1].sha256, None);
+    }
+
+    #[test]
+    fn a_document_of_the_same_parts_has_the_same_name_in_the_world_and_no_other_has() {
+        let root = tempfile::tempdir().unwrap();
+        let name = |version: &str, created: &str, crates: &str| {
+            let crates = listed(crates).unwrap();
+            let document = document(version, created, &Lock::new(Vec::new()), &crates, root.path());
+            document["documentNamespace"].as_str().unwrap().to_owned()
+        };
+        let one = name("1", "2026-01-01T00:00:00Z", "bytes v1.0.0\tMIT");
+        let uuid = one.strip_prefix("urn:uuid:").unwrap();
+        assert_eq!(uuid.len(), 36);
+        assert_eq!(name("1", "2026-01-01T00:00:00Z", "bytes v1.0.0\tMIT"), one);
+        assert_ne!(name("2", "2026-01-01T00:00:00Z", "bytes v1.0.0\tMIT"), one);
+        assert_ne!(name("1", "2026-01-02T00:00:00Z", "bytes v1.0.0\tMIT"), one);
+        assert_ne!(name("1", "2026-01-01T00:00:00Z", "bytes v1.0.0\tISC"), one);
     }
 
     #[test]
