@@ -90,9 +90,19 @@ def test_the_table_names_the_firmware_that_the_driver_asks_for(modules: dict[str
     assert strangers == []
 
 
+def listed(root: Path, index: str) -> set[str]:
+    """The modules that an index of the kernel's package lists, by the name that the kernel gives them."""
+    text = next(root.glob(f"usr/lib/modules/*/{index}")).read_text()
+    return {Path(line).name.removesuffix(".ko").replace("-", "_") for line in text.splitlines()}
+
+
+def asked_for(softdep: str) -> list[str]:
+    """What a soft dependency names: modules, or aliases of some, to be loaded before or after."""
+    return [word.replace("-", "_") for word in softdep.split() if word not in ("pre:", "post:")]
+
+
 def test_every_module_finds_what_it_needs(root: Path, modules: dict[str, Path]):
-    builtin = next(root.glob("usr/lib/modules/*/modules.builtin")).read_text()
-    names = {Path(line).name.removesuffix(".ko").replace("-", "_") for line in builtin.splitlines()} | modules.keys()
+    names = listed(root, "modules.builtin") | modules.keys()
     lost = {
         f"{name} needs {other}"
         for name, path in modules.items()
@@ -100,6 +110,24 @@ def test_every_module_finds_what_it_needs(root: Path, modules: dict[str, Path]):
         if other and other not in names
     }
     assert lost == set()
+
+
+def test_no_module_asks_softly_for_one_that_was_pruned(root: Path, modules: dict[str, Path]):
+    """Such a module loads, and a part of it does not work. What Debian does not build at all is not missed."""
+    pruned = listed(root, "modules.order") - listed(root, "modules.builtin") - modules.keys()
+    assert pruned, "something was pruned"
+    lost = {
+        f"{name} would like {other}"
+        for name, path in modules.items()
+        for softdep in told_by(path, "softdep")
+        for other in asked_for(softdep)
+        if other in pruned
+    }
+    assert lost == set()
+
+
+def test_what_a_module_asks_for_softly_is_read():
+    assert asked_for("pre: gf128mul crypto-aes post: brcmfmac-wcc") == ["gf128mul", "crypto_aes", "brcmfmac_wcc"]
 
 
 def test_a_stick_that_starts_as_a_disk_is_switched(root: Path):
