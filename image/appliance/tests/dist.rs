@@ -79,3 +79,23 @@ fn the_folders_that_the_program_uses_are_made() {
         assert!(lines.lines().any(is_made), "{folder}");
     }
 }
+
+#[test]
+fn the_flash_of_a_nano_is_guarded_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let trees = [
+        "image/appliance/dist",
+        "daemon/dist",
+        "netsetup/dist",
+        "image/root",
+    ];
+    let folders = trees.map(|tree| root.join(tree).join("usr/lib/udev/rules.d"));
+    let files = folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten();
+    let rules: String = files
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    assert_eq!(rules.matches(r#"SUBSYSTEM=="mtd""#).count(), 1, "{rules}");
+}
