@@ -43,19 +43,20 @@ pub(super) async fn page(
 
 /// The page for a reader.
 pub(super) async fn show(site: &Site, reader: &Reader, notice: Option<&Notice>) -> Response {
-    let view = view(site).await;
+    let view = view(site, reader.may_steer()).await;
     Html(page::page(&view, reader, notice).into_string()).into_response()
 }
 
 /// The same for programs.
 pub(super) async fn json(State(site): State<Site>) -> Response {
-    Json(view(&site).await).into_response()
+    Json(view(&site, false).await).into_response()
 }
 
-async fn view(site: &Site) -> View {
+/// What doctor has found is for who may steer: it names networks and addresses.
+async fn view(site: &Site, may_steer: bool) -> View {
     let appliance = site.sources.appliance.known().await;
     let network = site.sources.network.borrow().clone();
-    let doctor = site.doctor.findings().clone();
+    let doctor = site.doctor.findings().clone().filter(|_| may_steer);
     View::new(&site.sources.control.status.borrow(), network, appliance, doctor)
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    const fn may_steer(&self) -> bool {
+    pub(super) const fn may_steer(&self) -> bool {
         matches!(self, Self::Operator(_))
     }
 }
@@ -235,14 +235,14 @@ fn notes(known: &Known) -> Markup {
 
 fn doctor(view: &View, reader: &Reader) -> Markup {
     html! {
-        @if view.doctor.is_some() || (reader.may_steer() && view.appliance.is_some()) {
+        @if reader.may_steer() && (view.doctor.is_some() || view.appliance.is_some()) {
             section #doctor .card data-live {
                 h2 { "Doctor" }
                 @match &view.doctor {
                     Some(findings) => (checks(findings))
                     None => p .hint { "Looks at card, power, time, networks, robot and server, and says what to do." }
                 }
-                @if reader.may_steer() && view.appliance.is_some() {
+                @if view.appliance.is_some() {
                     form method="post" action="/doctor" {
                         button .quiet { "Run the doctor" }
                         span .hint { " It takes up to a minute." }
@@ -373,6 +373,28 @@ mod tests {
         let mistaken = page(&view, &Reader::Operator(Err(text())), None).into_string();
         let stranger = page(&view, &Reader::Stranger(Some(text())), None).into_string();
         operator + &mistaken + &stranger
+    }
+
+    #[test]
+    fn what_doctor_has_found_is_shown_to_who_may_steer_alone() {
+        let check = Check {
+            name: "networks".to_owned(),
+            verdict: Verdict::Problem,
+            finding: "planted".to_owned(),
+            advice: String::new(),
+        };
+        let findings = Findings { checks: vec![check] };
+        let status = crate::control::Status::new("Live", "", String::new());
+        let view = View::new(&status, None, None, Some(findings));
+        let is_shown = |reader: &Reader| {
+            page(&view, reader, None)
+                .into_string()
+                .to_lowercase()
+                .contains("planted")
+        };
+        assert!(is_shown(&Reader::Operator(Ok(Vec::new()))));
+        assert!(!is_shown(&Reader::Stranger(None)));
+        assert!(!is_shown(&Reader::Guest));
     }
 
     fn escaped(text: &str) -> String {
