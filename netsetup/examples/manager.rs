@@ -6,7 +6,7 @@
 use std::error::Error as StdError;
 use std::io::BufRead;
 
-use netsetup::edge::manager::{Changed, Checkpoint, Error, Manager};
+use netsetup::edge::manager::{Changed, Checkpoint, Error, Failures, Manager};
 use netsetup_core::names::InterfaceName;
 use netsetup_core::observed::{self, Device};
 use netsetup_core::plan::Step;
@@ -42,7 +42,7 @@ enum Request {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
-    let manager = Manager::connect(None).await?;
+    let manager = Manager::connect(None, Failures::default()).await?;
     let (changes, mut changed) = mpsc::channel(1);
     let watching = manager.clone();
     tokio::spawn(async move { watching.watch(changes).await });
@@ -128,6 +128,7 @@ fn device_to_json(device: &Device) -> Value {
         "kind": format!("{:?}", device.kind),
         "state": device.state,
         "state-reason": device.state_reason,
+        "failure": device.failure,
         "profile": device.profile.map(|uuid| uuid.to_string()),
         "gateway": device.gateway,
         "name-servers": device.name_servers,

@@ -17,7 +17,7 @@ use tracing::{debug, error, info, warn};
 use crate::control::{Control, Request};
 use crate::edge::arp::Prober;
 use crate::edge::machine::{Machine, failure};
-use crate::edge::manager::Manager;
+use crate::edge::manager::{Failures, Manager};
 use crate::edge::{dbus, internet, manager, netlink};
 
 /// What a look or an apply may take at most.
@@ -113,7 +113,7 @@ pub async fn once(desired: Desired, bus: Option<String>) -> Result<Vec<String>, 
 /// # Errors
 /// What could not be looked at.
 pub async fn look(bus: Option<String>) -> Result<Observed, Failure> {
-    Machine::open(bus)?.observe().await
+    Machine::open(bus, Failures::default())?.observe().await
 }
 
 struct Run {
@@ -139,11 +139,12 @@ impl Run {
         bus: Option<String>,
         status: watch::Sender<Status>,
     ) -> Result<Self, Failure> {
-        let mut machine = Machine::open(bus.clone())?;
+        let failures = Failures::default();
+        let mut machine = Machine::open(bus.clone(), failures.clone())?;
         let changes_of_kernel = machine.watch().await?;
         machine.roll_back_leftovers().await;
         let (notices, changes_of_manager) = mpsc::channel(1);
-        tokio::spawn(follow_manager(bus, notices));
+        tokio::spawn(follow_manager(bus, failures, notices));
         Ok(Self {
             engine: Engine::new(Instant::now(), desired, std::process::id()),
             machine,
@@ -377,9 +378,9 @@ async fn verdict_of(asking: &mut Option<JoinHandle<Verdict>>) -> Verdict {
 }
 
 /// The bus may come later than we do, and may be started anew.
-async fn follow_manager(bus: Option<String>, notices: mpsc::Sender<manager::Changed>) {
+async fn follow_manager(bus: Option<String>, failures: Failures, notices: mpsc::Sender<manager::Changed>) {
     while !notices.is_closed() {
-        if let Ok(manager) = Manager::connect(bus.as_deref()).await
+        if let Ok(manager) = Manager::connect(bus.as_deref(), failures.clone()).await
             && let Err(error) = manager.watch(notices.clone()).await
         {
             debug!(kind = error.kind(), "{error}");

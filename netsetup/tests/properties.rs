@@ -317,6 +317,7 @@ fn one_device(which: usize) -> impl Strategy<Value = Device> {
             profile().prop_map(|it| it.uuid()),
             Just(Uuid::from_u128(7))
         ]),
+        option::of(one_of(vec![5, 7, 8, 11, 15, 53])),
         subsequence(vec!["Lab", "Demo", "Cafe"], 0..=3),
         option::of(one_of(vec![
             "172.16.0.1",
@@ -325,21 +326,24 @@ fn one_device(which: usize) -> impl Strategy<Value = Device> {
             "10.0.0.1",
         ])),
     )
-        .prop_map(move |(state, state_reason, profile, seen, gateway)| Device {
-            interface: name(if is_modem { "cdc-wdm0" } else { text }),
-            kind,
-            state,
-            state_reason,
-            profile: profile.filter(|_| (40..=110).contains(&state)),
-            ip_interface: is_modem.then(|| name(text)),
-            seen: seen
-                .into_iter()
-                .map(|it| Ssid::try_from(it.to_owned()).unwrap())
-                .collect(),
-            gateway: gateway.map(|it| it.parse().unwrap()),
-            name_servers: Vec::new(),
-            dhcp_server: None,
-        })
+        .prop_map(
+            move |(state, state_reason, profile, failure, seen, gateway)| Device {
+                interface: name(if is_modem { "cdc-wdm0" } else { text }),
+                kind,
+                state,
+                state_reason,
+                failure,
+                profile: profile.filter(|_| (40..=110).contains(&state)),
+                ip_interface: is_modem.then(|| name(text)),
+                seen: seen
+                    .into_iter()
+                    .map(|it| Ssid::try_from(it.to_owned()).unwrap())
+                    .collect(),
+                gateway: gateway.map(|it| it.parse().unwrap()),
+                name_servers: Vec::new(),
+                dhcp_server: None,
+            },
+        )
 }
 
 fn stored() -> impl Strategy<Value = StoredProfile> {

@@ -120,6 +120,10 @@ pub struct Device {
     /// NMDeviceStateReason.
     #[serde(default)]
     pub state_reason: u32,
+    /// NMDeviceStateReason of the last attempt that failed, since the device was last in use or not there at all:
+    /// NetworkManager itself forgets it within milliseconds.
+    #[serde(default)]
+    pub failure: Option<u32>,
     /// The UUID of the profile that is active or on its way.
     #[serde(default)]
     pub profile: Option<Uuid>,

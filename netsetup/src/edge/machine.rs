@@ -7,7 +7,7 @@ use netsetup_core::names::InterfaceName;
 use netsetup_core::observed::Observed;
 use netsetup_core::plan::Step;
 
-use super::manager::{self, Checkpoint, Manager};
+use super::manager::{self, Checkpoint, Failures, Manager};
 use super::netlink::{self, Kernel, Watch};
 use super::{country, fault, firewall};
 
@@ -17,20 +17,23 @@ pub struct Machine {
     kernel: Kernel,
     bus: Option<String>,
     manager: Option<Manager>,
+    failures: Failures,
     checkpoint: Option<Checkpoint>,
 }
 
 impl Machine {
-    /// Opens the way to the kernel; NetworkManager is found on the bus at `bus`, the system bus if there is none.
+    /// Opens the way to the kernel; NetworkManager is found on the bus at `bus`, the system bus if there is none. What
+    /// its devices have failed of is read from `failures`, which somebody else fills by listening.
     ///
     /// # Errors
     /// When the kernel cannot be talked to.
-    pub fn open(bus: Option<String>) -> Result<Self, Failure> {
+    pub fn open(bus: Option<String>, failures: Failures) -> Result<Self, Failure> {
         let kernel = Kernel::open()?;
         Ok(Self {
             kernel,
             bus,
             manager: None,
+            failures,
             checkpoint: None,
         })
     }
@@ -157,7 +160,7 @@ impl Machine {
     /// The bus may come later than we do, and NetworkManager later than the bus.
     async fn manager(&mut self) -> Option<&Manager> {
         if self.manager.is_none() {
-            match Manager::connect(self.bus.as_deref()).await {
+            match Manager::connect(self.bus.as_deref(), self.failures.clone()).await {
                 Ok(manager) => self.manager = Some(manager),
                 Err(error) => tracing::debug!(kind = error.kind(), "{}", chain(&error)),
             }

@@ -33,14 +33,30 @@ pub(super) fn of_uplink(scene: &Scene<'_>, device: &Device) -> Standing {
         ACTIVATED => {
             return in_use(scene, device).map_or(Standing::Ready, Standing::Not);
         }
-        DISCONNECTED | NEED_AUTH | FAILED => match device.kind {
-            DeviceKind::Wifi => wifi(scene, device),
-            DeviceKind::Modem => modem(scene, device),
-            DeviceKind::Ethernet | DeviceKind::Other => wired(device),
-        },
-        _ => None,
+        DISCONNECTED | NEED_AUTH | FAILED => {
+            of_failure(scene, device, device.state_reason).or_else(|| remembered(scene, device))
+        }
+        _ => remembered(scene, device),
     };
     reason.map_or(Standing::ComingUp, Standing::Not)
+}
+
+/// What the last attempt failed of: it stays true until one succeeds.
+fn remembered(scene: &Scene<'_>, device: &Device) -> Option<Reason> {
+    // Which network it was is not known; while one is tried, it may be another one than that.
+    let is_known = device.state == DISCONNECTED
+        || device.kind != DeviceKind::Wifi
+        || in_reach(scene, device).nth(1).is_none();
+    let failure = device.failure.filter(|_| is_known)?;
+    of_failure(scene, device, failure)
+}
+
+fn of_failure(scene: &Scene<'_>, device: &Device, failure: u32) -> Option<Reason> {
+    match device.kind {
+        DeviceKind::Wifi => wifi(scene, device, failure),
+        DeviceKind::Modem => modem(scene, device, failure),
+        DeviceKind::Ethernet | DeviceKind::Other => wired(device, failure),
+    }
 }
 
 fn unavailable(device: &Device) -> Reason {
@@ -102,11 +118,11 @@ fn no_address(device: &Device) -> Reason {
     )
 }
 
-fn wired(device: &Device) -> Option<Reason> {
-    matches!(device.state_reason, 5 | 6 | 15..=17).then(|| no_address(device))
+fn wired(device: &Device, failure: u32) -> Option<Reason> {
+    matches!(failure, 5 | 6 | 15..=17).then(|| no_address(device))
 }
 
-fn wifi(scene: &Scene<'_>, device: &Device) -> Option<Reason> {
+fn wifi(scene: &Scene<'_>, device: &Device, failure: u32) -> Option<Reason> {
     let networks = &scene.desired.wifi;
     if networks.is_empty() {
         return Some(Reason::new(
@@ -114,18 +130,24 @@ fn wifi(scene: &Scene<'_>, device: &Device) -> Option<Reason> {
             "the settings name no WiFi network: write its name and password under [wifi]",
         ));
     }
-    let in_reach: Vec<_> = networks
-        .iter()
-        .filter(|wifi| wifi.hidden || device.seen.contains(&wifi.ssid))
-        .collect();
-    let tried = used(scene, device).or(in_reach.first().copied());
-    match (device.state_reason, tried) {
-        (7..=11, Some(wifi)) => Some(refused(wifi)),
-        (5 | 6 | 15..=17, _) => Some(no_address(device)),
-        (53, _) => Some(not_seen(networks, device)),
-        (_, Some(wifi)) if device.state == NEED_AUTH => Some(refused(wifi)),
-        _ => in_reach.is_empty().then(|| not_seen(networks, device)),
+    let Some(tried) = used(scene, device).or_else(|| in_reach(scene, device).next()) else {
+        return Some(not_seen(networks, device));
+    };
+    match failure {
+        7 => Some(refused(tried)),
+        8..=11 if device.state == NEED_AUTH && device.state_reason == failure => Some(refused(tried)),
+        8..=11 => Some(not_joined(tried)),
+        5 | 6 | 15..=17 => Some(no_address(device)),
+        // A hidden network is in reach only as far as we know, and one that was not seen then may be seen now.
+        53 if !device.seen.contains(&tried.ssid) => Some(not_seen(networks, device)),
+        _ => None,
     }
+}
+
+/// Our networks that can be tried now, the best first.
+fn in_reach<'a>(scene: &Scene<'a>, device: &Device) -> impl Iterator<Item = &'a Wifi> {
+    let networks = scene.desired.wifi.iter();
+    networks.filter(|wifi| wifi.hidden || device.seen.contains(&wifi.ssid))
 }
 
 /// The network that the device uses or has last tried, where it is one of ours.
@@ -139,20 +161,31 @@ pub(super) fn used<'a>(scene: &Scene<'a>, device: &Device) -> Option<&'a Wifi> {
 }
 
 fn refused(wifi: &Wifi) -> Reason {
-    let ssid = quoted(wifi);
-    let sentence = match wifi.security {
-        Security::Enterprise(_) => format!(
-            "the WiFi network {ssid} does not let us in: check user name, password, and the certificate authority \
-             or server name"
+    let advice = advice(&wifi.security);
+    Reason::new(
+        "wifi-wrong-password",
+        format!("the WiFi network {} does not let us in: {advice}", quoted(wifi)),
+    )
+}
+
+/// It was there, but did not answer as it should: bad radio looks like a wrong password, and the other way round.
+fn not_joined(wifi: &Wifi) -> Reason {
+    let advice = advice(&wifi.security);
+    Reason::new(
+        "wifi-not-joined",
+        format!(
+            "the WiFi network {} does not let us in: its signal may be too weak here; if it is not, {advice}",
+            quoted(wifi)
         ),
-        Security::Wpa2 { .. } | Security::Wpa3 { .. } => {
-            format!(
-                "the WiFi network {ssid} does not let us in: check its password, capital letters included"
-            )
-        }
-        Security::Open => format!("the WiFi network {ssid} does not let us in; it may want a password"),
-    };
-    Reason::new("wifi-wrong-password", sentence)
+    )
+}
+
+fn advice(security: &Security) -> &'static str {
+    match security {
+        Security::Enterprise(_) => "check user name, password, and the certificate authority or server name",
+        Security::Wpa2 { .. } | Security::Wpa3 { .. } => "check its password, capital letters included",
+        Security::Open => "see whether it wants a password",
+    }
 }
 
 /// So many networks of strangers are named.
@@ -186,9 +219,9 @@ fn quoted(wifi: &Wifi) -> String {
     format!("{:?}", wifi.ssid.as_str())
 }
 
-fn modem(scene: &Scene<'_>, device: &Device) -> Option<Reason> {
+fn modem(scene: &Scene<'_>, device: &Device, failure: u32) -> Option<Reason> {
     let name = &device.interface;
-    let (kind, sentence) = match device.state_reason {
+    let (kind, sentence) = match failure {
         45 => ("modem-no-sim", format!("the modem {name} has no SIM card")),
         34 | 46..=48 | 59 => (
             "modem-sim-locked",

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod dictionary;
 mod error;
+mod failures;
 mod observing;
 mod proxy;
 mod reading;
@@ -22,6 +23,7 @@ use zbus::{Connection, connection, fdo};
 
 pub use checkpoint::Checkpoint;
 pub use error::Error;
+pub use failures::Failures;
 pub use watch::Changed;
 
 use proxy::{NetworkManagerProxy, ObjectsProxy, ProfileProxy, Received};
@@ -33,17 +35,19 @@ const ANSWER: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Manager {
     bus: Connection,
+    failures: Failures,
 }
 
 impl Manager {
-    /// Calls at the bus at `address`, the system bus if there is none. NetworkManager may come later.
+    /// Calls at the bus at `address`, the system bus if there is none. NetworkManager may come later. What one listener
+    /// learns of `failures` is what everybody who shares them sees.
     ///
     /// # Errors
     /// [`Error::Bus`].
-    pub async fn connect(address: Option<&str>) -> Result<Self, Error> {
+    pub async fn connect(address: Option<&str>, failures: Failures) -> Result<Self, Error> {
         let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
         let bus = builder.method_timeout(ANSWER).build().await.map_err(Error::Bus)?;
-        Ok(Self { bus })
+        Ok(Self { bus, failures })
     }
 
     /// One look; none where NetworkManager is not running.
@@ -61,7 +65,7 @@ impl Manager {
         let mut profiles: Vec<_> = read.into_iter().flatten().collect();
         profiles.sort_by_key(|profile| profile.uuid);
         Ok(Some(observed::Manager {
-            devices: observing::devices(&objects),
+            devices: observing::devices(&objects, &self.failures),
             profiles,
         }))
     }
@@ -71,7 +75,9 @@ impl Manager {
     /// # Errors
     /// [`Error::Bus`]: connect again.
     pub async fn watch(&self, changes: mpsc::Sender<Changed>) -> Result<(), Error> {
-        watch::watch(&self.bus, &changes).await.map_err(Error::Bus)
+        watch::watch(&self.bus, &self.failures, &changes)
+            .await
+            .map_err(Error::Bus)
     }
 
     /// Undoes what an earlier life of ours had begun and not finished; gives how many times it had.

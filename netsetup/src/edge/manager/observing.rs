@@ -9,6 +9,8 @@ use uuid::Uuid;
 use zbus::fdo::ManagedObjects;
 use zbus::{ObjectPath, OwnedVariant, Variant};
 
+use super::Failures;
+
 /// NM_DEVICE_STATE_ACTIVATED.
 const ACTIVATED: u32 = 100;
 /// NM_DEVICE_TYPE_LOOPBACK.
@@ -17,10 +19,15 @@ const LOOPBACK: u32 = 32;
 type Properties = HashMap<String, OwnedVariant>;
 
 /// Every device but loopback, by name.
-pub(super) fn devices(objects: &ManagedObjects) -> Vec<Device> {
+pub(super) fn devices(objects: &ManagedObjects, failures: &Failures) -> Vec<Device> {
     let mut devices: Vec<_> = objects
         .keys()
-        .filter_map(|path| device(objects, path.as_str()))
+        .filter_map(|path| {
+            Some(Device {
+                failure: failures.of(path.as_str()),
+                ..device(objects, path.as_str())?
+            })
+        })
         .collect();
     devices.sort_by(|a, b| a.interface.as_str().cmp(b.interface.as_str()));
     devices
@@ -93,6 +100,7 @@ fn device(objects: &ManagedObjects, path: &str) -> Option<Device> {
         kind,
         state: number(device, "State")?,
         state_reason: reason(device)?,
+        failure: None,
         profile: active
             .and_then(|active| text(active, "Uuid"))
             .and_then(|uuid| uuid.parse().ok()),
