@@ -247,6 +247,13 @@ impl Run {
                 warn!("undoing what NetworkManager was told");
                 self.roll_back().await;
             }
+            Output::TryAgain(profile, device) => {
+                debug!("trying the WiFi profile {profile} again on {device}");
+                let tried = limited(&mut self.notify, self.machine.try_again(profile, &device)).await;
+                if let Err(failure) = tried {
+                    debug!(kind = failure.kind, "{}", failure.sentence);
+                }
+            }
             Output::Ask { interface, addresses } => self.ask(interface, &addresses),
             Output::StopAsking => self.prober = None,
             Output::CheckInternet(question) => {

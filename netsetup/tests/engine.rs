@@ -116,6 +116,7 @@ impl World {
                 | Output::StopAsking
                 | Output::Commit
                 | Output::RollBack
+                | Output::TryAgain(..)
                 | Output::Repair(_) => {}
             }
         }
@@ -205,7 +206,9 @@ fn from_nothing_to_ready_takes_two_tries_on_the_cable() {
         .map(|(at, _)| *at);
     assert!(ready.unwrap() <= Duration::from_millis(500), "{ready:?}");
     assert_eq!(world.count(|output| *output == Output::RollBack), 0);
-    assert_eq!(world.engine.deadline(), None);
+    // The uplink is left to NetworkManager, which does nothing here.
+    let why = world.engine.deadline().map(|(_, why)| why);
+    assert_eq!(why, Some("try a WiFi network again"));
 }
 
 #[test]
@@ -393,4 +396,115 @@ fn a_robot_that_falls_silent_is_looked_for_and_one_on_another_link_is_not() {
     world.robot_answers = true;
     world.pass(2 * SECOND);
     assert!(world.status().robot.ready);
+}
+
+/// NetworkManager has given up the WiFi, and does nothing by itself.
+fn give_up(world: &mut World) {
+    let devices = &mut world.machine.manager.as_mut().unwrap().devices;
+    for device in devices
+        .iter_mut()
+        .filter(|device| device.interface.as_str() == "wlan1")
+    {
+        (device.state, device.state_reason, device.profile) = (30, 0, None);
+        device.failure = Some(7);
+    }
+    world
+        .machine
+        .addresses
+        .retain(|address| address.interface.as_str() != "wlan1");
+    world.changed();
+}
+
+fn attempts(world: &World) -> Vec<u64> {
+    let of_wifi = |output: &Output| {
+        let Output::TryAgain(profile, device) = output else {
+            return false;
+        };
+        profile.to_string() == "68478347-05a5-5d89-b978-95b490a77dcb" && device.as_str() == "wlan1"
+    };
+    let attempts = world.outputs.iter().filter(|(_, output)| of_wifi(output));
+    attempts.map(|(at, _)| at.as_secs()).collect()
+}
+
+#[test]
+fn a_network_that_networkmanager_has_given_up_is_tried_every_thirty_seconds() {
+    let mut world = World::at_rest();
+    give_up(&mut world);
+    world.pass(SECOND);
+    // The rules of the address that is gone.
+    assert_eq!(world.count(is_apply), 1);
+    let reason = |world: &World| world.status().uplink.reason.clone().map(|reason| reason.kind);
+    for _ in 0..94 {
+        world.pass(SECOND);
+        assert_eq!(reason(&world).as_deref(), Some("wifi-wrong-password"));
+    }
+    assert_eq!(attempts(&world), [31, 61, 91]);
+    assert_eq!(
+        world.count(|output| is_apply(output) || *output == Output::RollBack),
+        1
+    );
+    assert_eq!(world.reason(), None);
+}
+
+#[test]
+fn while_networkmanager_tries_by_itself_it_is_not_disturbed() {
+    let mut world = World::at_rest();
+    for _ in 0..10 {
+        give_up(&mut world);
+        world.pass(20 * SECOND);
+        let devices = &mut world.machine.manager.as_mut().unwrap().devices;
+        devices
+            .iter_mut()
+            .filter(|device| device.interface.as_str() == "wlan1")
+            .for_each(|device| device.state = 50);
+        world.changed();
+        world.pass(20 * SECOND);
+    }
+    assert!(attempts(&world).is_empty());
+}
+
+#[test]
+fn a_network_out_of_reach_is_not_tried() {
+    let mut world = World::at_rest();
+    let devices = &mut world.machine.manager.as_mut().unwrap().devices;
+    devices.iter_mut().for_each(|device| device.seen.clear());
+    give_up(&mut world);
+    world.pass(600 * SECOND);
+    assert!(attempts(&world).is_empty());
+    assert_eq!(world.engine.deadline(), None);
+}
+
+#[test]
+fn no_attempt_is_made_that_a_rollback_could_undo() {
+    let mut world = World::new(MACHINE, SETTINGS);
+    world.pass(SECOND);
+    let devices = &mut world.machine.manager.as_mut().unwrap().devices;
+    devices
+        .iter_mut()
+        .for_each(|device| device.seen.push("Lab".to_owned().try_into().unwrap()));
+    give_up(&mut world);
+    world.pass(25 * SECOND);
+    // The robot's cable is moved, and its side hangs under a checkpoint.
+    world.hangs = true;
+    lose_the_profile(&mut world);
+    world.pass(8 * SECOND);
+    assert!(attempts(&world).is_empty());
+    world.pass(20 * SECOND);
+    let undone = world
+        .outputs
+        .iter()
+        .position(|(_, output)| *output == Output::RollBack);
+    let tried = world
+        .outputs
+        .iter()
+        .position(|(_, output)| matches!(output, Output::TryAgain(..)));
+    assert!(undone.is_some() && tried > undone, "{undone:?} {tried:?}");
+}
+
+fn lose_the_profile(world: &mut World) {
+    let manager = world.machine.manager.as_mut().unwrap();
+    manager
+        .profiles
+        .retain(|stored| stored.uuid != netsetup_core::profile::Profile::robot());
+    world.changed();
 }

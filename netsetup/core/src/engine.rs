@@ -10,6 +10,7 @@ use spotstream_core::backoff::Backoff;
 pub use contract::{Failure, Input, Output};
 
 use crate::Deadline;
+use crate::again::Again;
 use crate::desired::Desired;
 use crate::finder::Finder;
 use crate::internet::Asked;
@@ -50,6 +51,7 @@ pub struct Engine {
     links: Vec<Carrier>,
     country_is_told: bool,
     internet: Asked,
+    again: Again,
     /// What is wrong with the settings.
     complaint: Option<Reason>,
     /// What the last plan said.
@@ -104,6 +106,7 @@ impl Engine {
             links: Vec::new(),
             country_is_told: false,
             internet: Asked::default(),
+            again: Again::default(),
             complaint: None,
             planned: Status::default(),
             told: None,
@@ -175,6 +178,7 @@ impl Engine {
                 .filter(|_| self.work == Work::Nothing)
                 .map(|probation| (probation.until, "undo what did not come up")),
             self.internet.deadline(),
+            self.again.deadline().filter(|_| self.may_try_again()),
         ]
         .into_iter()
         .flatten()
@@ -209,7 +213,16 @@ impl Engine {
             self.looked = Some(now);
             self.work = Work::Looking;
             self.outputs.push_back(Output::Observe);
+        } else if self.may_try_again() {
+            let due = self.again.wake(now);
+            self.outputs
+                .extend(due.map(|(profile, device)| Output::TryAgain(profile, device)));
         }
+    }
+
+    /// What is still on probation could take the next attempt back with it.
+    fn may_try_again(&self) -> bool {
+        self.work == Work::Nothing && self.on_probation.is_none()
     }
 
     fn ask_on_the_cable(&mut self, now: Instant) {
@@ -245,7 +258,12 @@ impl Engine {
             self.outputs.push_back(Output::StopAsking);
         }
         observed.sightings = self.finder.sightings().clone();
-        let Plan { mut steps, status } = plan(&self.desired, &observed);
+        let Plan {
+            mut steps,
+            status,
+            idle,
+        } = plan(&self.desired, &observed);
+        self.again.follow(now, idle);
         let world = World::of(&observed);
         if world.links != self.links {
             self.links = world.links.clone();

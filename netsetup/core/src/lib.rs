@@ -6,6 +6,7 @@
 //! `handle(now, input)`, `poll() -> Option<Output>`, `deadline()`. [`status`] is what everybody is told.
 #![forbid(unsafe_code)]
 
+pub mod again;
 pub mod desired;
 pub mod engine;
 pub mod finder;

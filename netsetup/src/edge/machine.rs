@@ -6,6 +6,7 @@ use netsetup_core::engine::Failure;
 use netsetup_core::names::InterfaceName;
 use netsetup_core::observed::Observed;
 use netsetup_core::plan::Step;
+use uuid::Uuid;
 
 use super::manager::{self, Checkpoint, Failures, Manager};
 use super::netlink::{self, Kernel, Watch};
@@ -126,6 +127,17 @@ impl Machine {
             && let Err(error) = checkpoint.roll_back().await
         {
             tracing::warn!(kind = error.kind(), "{}", chain(&error));
+        }
+    }
+
+    /// Uses a profile that NetworkManager has given up; under no checkpoint, as nothing is changed.
+    ///
+    /// # Errors
+    /// Why NetworkManager did not even try.
+    pub async fn try_again(&mut self, profile: Uuid, device: &InterfaceName) -> Result<(), Failure> {
+        match self.manager().await {
+            Some(manager) => Ok(manager.try_again(profile, device).await?),
+            None => Ok(()),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use uuid::Uuid;
+
 use crate::internet::{Question, Verdict};
 use crate::names::{InterfaceName, MacAddress};
 use crate::observed::Observed;
@@ -56,6 +58,9 @@ pub enum Output {
     Commit,
     /// What NetworkManager did since the last checkpoint is to be undone.
     RollBack,
+    /// Use this profile on this device, outside of any checkpoint: NetworkManager has given it up. Nothing is answered;
+    /// what comes of it is seen.
+    TryAgain(Uuid, InterfaceName),
     /// Ask the internet, by this interface alone. One question at a time; a new one replaces the old one.
     CheckInternet(Question),
     /// How things stand now.

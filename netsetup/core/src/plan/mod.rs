@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+use crate::again::Idle;
 use crate::desired::Desired;
 use crate::names::{CountryCode, InterfaceName};
 use crate::observed::{LinkConf, Observed};
@@ -32,6 +33,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What to tell; `ready` only where nothing is left to be done for that side.
     pub status: Status,
+    /// The WiFi uplink, where NetworkManager does nothing with it although it could.
+    pub idle: Option<Idle>,
 }
 
 /// One change, complete in itself: the machine may lose power after any of them.
@@ -95,6 +98,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     Plan {
         steps: draft.steps.into_iter().map(|(_, step)| step).collect(),
         status,
+        idle: profiles::idle(&scene),
     }
 }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::scene::{ACTIVATED, ADDRESS_DUPLICATE, DISCONNECTED, FAILED, NEED_AUTH, Scene, UNMANAGED};
 use super::{Draft, Side, Step};
+use crate::again::{Idle, Network};
 use crate::desired::Desired;
 use crate::names::InterfaceName;
 use crate::observed::{Device, DeviceKind, StoredProfile};
@@ -208,6 +209,22 @@ fn activate_uplink(scene: &Scene<'_>, wanted: &Wanted, updated: &BTreeSet<Uuid>,
     if let Some(uuid) = used.or(blocked).or(stopped) {
         draft.push(Side::Uplink, Step::Activate(uuid, Some(device.interface.clone())));
     }
+}
+
+/// The WiFi uplink that is not in use, with the networks in reach that it could use, the best first.
+pub(super) fn idle(scene: &Scene<'_>) -> Option<Idle> {
+    let device = scene
+        .uplink_device()
+        .filter(|device| device.state == DISCONNECTED)?;
+    let networks: Vec<_> = uplink(scene)
+        .iter()
+        .filter(|profile| is_stored(scene, profile) && is_in_reach(profile, device))
+        .filter_map(Network::of)
+        .collect();
+    (!networks.is_empty()).then(|| Idle {
+        device: device.interface.clone(),
+        networks,
+    })
 }
 
 /// A profile that is yet to be added connects by itself.

@@ -172,7 +172,7 @@ impl Manager {
 
     /// Uses a profile. Where the device uses it already, addresses and routes that are missing are put back, and the
     /// link stays: WiFi need not associate anew.
-    async fn activate(&self, uuid: Uuid, device: Option<&InterfaceName>) -> Result<(), Error> {
+    pub(super) async fn activate(&self, uuid: Uuid, device: Option<&InterfaceName>) -> Result<(), Error> {
         let action = match device {
             Some(name) => format!("use the profile {uuid} on '{name}'"),
             None => format!("use the profile {uuid}"),

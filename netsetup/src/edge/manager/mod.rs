@@ -16,9 +16,11 @@ mod watch;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use netsetup_core::names::InterfaceName;
 use netsetup_core::observed::{self, StoredProfile};
 use tokio::sync::mpsc;
 use tracing::warn;
+use uuid::Uuid;
 use zbus::{Connection, connection, fdo};
 
 pub use checkpoint::Checkpoint;
@@ -78,6 +80,14 @@ impl Manager {
         watch::watch(&self.bus, &self.failures, &changes)
             .await
             .map_err(Error::Bus)
+    }
+
+    /// Uses a profile that NetworkManager has given up, with nothing to undo it.
+    ///
+    /// # Errors
+    /// As of a call that fails.
+    pub async fn try_again(&self, profile: Uuid, device: &InterfaceName) -> Result<(), Error> {
+        self.activate(profile, Some(device)).await
     }
 
     /// Undoes what an earlier life of ours had begun and not finished; gives how many times it had.
