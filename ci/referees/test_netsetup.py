@@ -20,6 +20,7 @@ from world.appliance import (
     TABLE,
     Appliance,
     Netsetup,
+    Status,
     appliance,
     difference,
     profile_uuid,
@@ -34,6 +35,8 @@ UPLINK_PROFILE = "spotstream ethernet"
 # The seventh repair in a minute is one too many, see netsetup/core/src/repair.rs.
 REPAIRS = 6
 FLAPS = 100
+# How long NetworkManager waits for an answer by DHCP, NetworkManager.conf(5).
+DHCP_SECONDS = 45
 # More than any apply has.
 MOST_STEPS = 60
 
@@ -253,6 +256,26 @@ def test_a_dongle_that_was_pulled_out_and_put_back_is_used_again(ready: Applianc
     ready.box.dongle.make()
     ready.wait_until_ready()
     ready.wait_for_state(before, 5)
+
+
+def test_an_uplink_that_gives_no_address_is_named_also_while_it_is_asked_again(ready: Appliance):
+    ready.campus.stop()
+    ready.box.dongle.pull()
+    ready.wait_for(lambda status: not status["uplink"]["ready"], 10, "the uplink is down")
+    ready.box.dongle.plug()
+
+    def is_named(status: Status) -> bool:
+        return (status["uplink"]["reason"] or {}).get("kind") == "uplink-no-address"
+
+    ready.wait_for(is_named, DHCP_SECONDS + 15, "it says why")
+    # NetworkManager begins anew meanwhile.
+    for _ in range(20):
+        status = ready.show()
+        assert is_named(status), status
+        time.sleep(0.5)
+    ready.campus.start()
+    ready.wait_until_ready(2 * DHCP_SECONDS + 15)
+    assert ready.show()["uplink"]["reason"] is None
 
 
 def test_an_apply_that_networkmanager_refuses_is_undone_and_named(box: Appliance):
