@@ -86,7 +86,7 @@ CASES = (
     Case(
         "dongle",
         state="WaitingForNetwork",
-        kind="no-uplink-interface",
+        kind="interface-not-there",
         then=lambda box: box.guest.pull_dongle(),
         undo=lambda box: box.guest.plug_dongle(),
     ),
