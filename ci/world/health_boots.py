@@ -11,7 +11,7 @@ from world.program import WorldError
 from world.wlan import WPA2
 
 TIMES = 10
-# Further than this from the host's clock, and nobody has told the machine the time.
+# So long it may take until somebody has told the machine the time; further than this from the host's, nobody has.
 CLOCK_SECONDS = 60
 # From the boot script's last line on: decompressing, probing, the initrd, and at most the first of userspace.
 CUT_SECONDS = 10
@@ -32,16 +32,17 @@ def a_clock_at_1970(folder: Path) -> None:
     """A box without a battery: the robot tells the time."""
     with booted(folder, settings(WPA2), words=("-rtc", "base=1970-01-01")) as box:
         _to_live(box)
+        read = "timedatectl show --property=NTPSynchronized --value"
+        box.guest.wait_until(lambda: box.guest.run(read) == "yes", CLOCK_SECONDS, "the clock is synchronized")
         # systemd itself begins at the date of the build, which is no proof of anything.
         off = abs(int(box.guest.run("date +%s")) - time.time())
         _expect(off < CLOCK_SECONDS, f"the clock is off by {off:.0f} s")
-        synchronized = box.guest.run("timedatectl show --property=NTPSynchronized --value")
-        _expect(synchronized == "yes", f"the clock is synchronized: {synchronized}")
 
 
 def an_offline_boot(folder: Path) -> None:
     """No robot, no WiFi, no internet: it is healthy all the same, and says what it waits for."""
     with booted(folder, settings(WPA2), offline=True) as box:
+        box.guest.link("robot", up=False)
         box.guest.wait_for_shell(BOOT_SECONDS)
         box.wait_until_healthy()
         box.wait_for_state("WaitingForNetwork")
