@@ -132,6 +132,16 @@ async fn report_says(client: &Connection, sentence: &str) -> String {
     report
 }
 
+/// Looks until the screen shows it: the console is printed by a thread of its own.
+async fn screen_shows(place: &Place, sentence: &str) {
+    let shown = timeout(LIMIT, async {
+        while !place.text("/dev/tty1").unwrap().contains(sentence) {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(shown.await.is_ok(), "the screen never showed: {sentence}");
+}
+
 fn machine() -> (TempDir, Place) {
     let root = tempfile::tempdir().unwrap();
     for folder in ["run/spotstream", "dev", "var/lib/spotstream-appliance"] {
@@ -186,11 +196,7 @@ async fn the_box_says_how_it_is_as_soon_as_it_changes() {
         "the last start is told: {report}"
     );
     assert!(report.contains("GUID 5f0c"), "{report}");
-    let screen = place.text("/dev/tty1").unwrap();
-    assert!(
-        screen.contains("Fault: Twitch has refused the stream key"),
-        "{screen}"
-    );
+    screen_shows(&place, "Fault: Twitch has refused the stream key").await;
     let doctor: serde_json::Value = serde_json::from_str(&call(&client, "Doctor").await.unwrap()).unwrap();
     let stream = doctor["checks"]
         .as_array()
