@@ -8,14 +8,16 @@ use netsetup_core::observed::Observed;
 use netsetup_core::plan::Step;
 use uuid::Uuid;
 
+use super::firewall::{self, Firewall};
 use super::manager::{self, Checkpoint, Failures, Manager};
 use super::netlink::{self, Kernel, Watch};
-use super::{country, fault, firewall};
+use super::{country, fault};
 
 /// All that netsetup looks at and changes.
 #[derive(Debug)]
 pub struct Machine {
     kernel: Kernel,
+    firewall: Firewall,
     bus: Option<String>,
     manager: Option<Manager>,
     failures: Failures,
@@ -30,8 +32,10 @@ impl Machine {
     /// When the kernel cannot be talked to.
     pub fn open(bus: Option<String>, failures: Failures) -> Result<Self, Failure> {
         let kernel = Kernel::open()?;
+        let firewall = Firewall::open()?;
         Ok(Self {
             kernel,
+            firewall,
             bus,
             manager: None,
             failures,
@@ -52,7 +56,7 @@ impl Machine {
     /// # Errors
     /// What could not be looked at.
     pub async fn observe(&mut self) -> Result<Observed, Failure> {
-        let (kernel, firewall) = tokio::join!(self.kernel.observe(), firewall::observe());
+        let (kernel, firewall) = tokio::join!(self.kernel.observe(), self.firewall.observe());
         let kernel = kernel?;
         let firewall = firewall?;
         let country = country::observe().await?;

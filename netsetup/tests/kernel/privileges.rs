@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use netsetup::edge::{firewall, netlink::Kernel};
+use netsetup::edge::firewall::{self, Firewall};
+use netsetup::edge::netlink::Kernel;
 use netsetup_core::observed::LinkConf;
 use netsetup_core::plan::Step;
 use netsetup_core::routing::{ROBOT_TABLE, Rule};
@@ -16,7 +17,7 @@ const INSIDE: &str = "NETSETUP_TEST_INSIDE";
 const RULESET: &str = "table inet spotstream {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n";
 
 /// Makes the world as root, and runs the same test once more in it as nobody, with these capabilities.
-fn as_nobody(test: &'static str, capabilities: &'static str) {
+pub(crate) fn as_nobody(test: &'static str, capabilities: &'static str) {
     in_new_namespace(async move || {
         plug_in();
         ip("addr add 192.168.50.21/24 dev robot noprefixroute");
@@ -47,7 +48,7 @@ fn as_nobody(test: &'static str, capabilities: &'static str) {
     });
 }
 
-fn is_inside() -> bool {
+pub(crate) fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
@@ -103,9 +104,10 @@ fn one_capability_is_enough_for_all_of_it() {
         let seen = kernel.observe().await.unwrap();
         assert_eq!((seen.rules.len(), seen.routes.len()), (0, 0));
 
-        assert_eq!(firewall::observe().await.unwrap(), None);
+        let mut firewall = Firewall::open().unwrap();
+        assert_eq!(firewall.observe().await.unwrap(), None);
         firewall::load(RULESET).await.unwrap();
-        assert_eq!(firewall::observe().await.unwrap().as_deref(), Some(RULESET));
+        assert_eq!(firewall.observe().await.unwrap().as_deref(), Some(RULESET));
         assert_eq!(netsetup::edge::country::observe().await.unwrap(), None);
     });
 }
@@ -142,12 +144,14 @@ fn without_it_we_can_look_and_each_change_is_refused_in_a_plain_sentence() {
             error.to_string(),
             format!("failed to listen for changes of the network: {takes}")
         );
-        for error in [
-            firewall::observe().await.unwrap_err(),
-            firewall::load(RULESET).await.unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), "firewall-refused");
-            assert!(error.to_string().contains("Operation not permitted"), "{error}");
-        }
+        let error = Firewall::open().unwrap().observe().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("failed to look at the firewall: {takes}")
+        );
+        assert_eq!(error.kind(), "netlink-not-permitted");
+        let error = firewall::load(RULESET).await.unwrap_err();
+        assert_eq!(error.kind(), "firewall-refused");
+        assert!(error.to_string().contains("Operation not permitted"), "{error}");
     });
 }

@@ -1,5 +1,7 @@
 //! Our nftables table, read and replaced by `nft` (nft(8)), which inherits our capability.
 
+mod generation;
+
 use std::io;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -7,6 +9,9 @@ use std::time::Duration;
 use netsetup_core::plan::firewall::transaction;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+use super::netlink;
+use generation::Generations;
 
 const NFT: &str = "nft";
 
@@ -25,6 +30,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The kernel did not tell whether the table was changed.
+    #[error(transparent)]
+    Kernel(#[from] netlink::Error),
     /// nft did not come to an end and was ended.
     #[error("failed to {doing}: 'nft' did not end within {} s", PATIENCE.as_secs())]
     TimedOut {
@@ -46,22 +54,63 @@ impl Error {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Run { .. } => "firewall-tool",
+            Self::Kernel(error) => error.kind(),
             Self::TimedOut { .. } => "firewall-timeout",
             Self::Refused { .. } => "firewall-refused",
         }
     }
 
     /// A ruleset or a privilege that is wrong stays wrong.
-    pub const fn is_retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::TimedOut { .. } => true,
+            Self::Kernel(error) => error.is_retryable(),
             Self::Run { .. } | Self::Refused { .. } => false,
         }
     }
 }
 
-/// The table as `nft -s list table` prints it, without counters' numbers; none when it is not loaded.
-pub async fn observe() -> Result<Option<String>, Error> {
+/// A way to the table, which remembers what it was when it was last looked at.
+#[derive(Debug)]
+pub struct Firewall {
+    generations: Generations,
+    last: Option<(u32, Option<String>)>,
+}
+
+impl Firewall {
+    /// Opens a socket, which a task of the current runtime serves.
+    ///
+    /// # Errors
+    /// When the kernel gives none.
+    pub fn open() -> Result<Self, Error> {
+        let generations = Generations::open()?;
+        Ok(Self {
+            generations,
+            last: None,
+        })
+    }
+
+    /// The table as `nft -s list table` prints it, without counters' numbers; none when it is not loaded.
+    ///
+    /// nft is asked where the kernel's tables have changed since the last time.
+    ///
+    /// # Errors
+    /// When the kernel does not tell, or nft does not.
+    pub async fn observe(&mut self) -> Result<Option<String>, Error> {
+        // Before the look: what changes meanwhile has a later number, and is looked at again.
+        let generation = self.generations.current().await?;
+        if let Some((last, table)) = &self.last
+            && Some(*last) == generation
+        {
+            return Ok(table.clone());
+        }
+        let table = list().await?;
+        self.last = generation.map(|generation| (generation, table.clone()));
+        Ok(table)
+    }
+}
+
+async fn list() -> Result<Option<String>, Error> {
     let doing = "read the firewall's table 'inet spotstream'";
     let output = run(&["-s", "list", "table", "inet", "spotstream"], "", doing).await?;
     if output.status.success() {
