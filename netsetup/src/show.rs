@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use netsetup_core::status::{Found, Internet, Reason, Status};
+use netsetup_core::status::{Found, Reason, Status};
 
 /// The status as lines of text.
 pub(crate) struct Text<'a>(pub(crate) &'a Status);
@@ -19,7 +19,7 @@ impl fmt::Display for Text<'_> {
         writeln!(f, "robot     {}", state(robot.ready, robot.reason.as_ref()))?;
         line(f, "interface", robot.interface.as_ref())?;
         line(f, "hardware address", robot.mac.as_ref())?;
-        line(f, "plugged into", robot.layout.map(port))?;
+        line(f, "plugged into", robot.layout.map(Found::in_words))?;
         line(f, "robot's address", robot.address)?;
         line(f, "our address", robot.own_address)?;
         writeln!(f, "internet  {}", state(uplink.ready, uplink.reason.as_ref()))?;
@@ -28,7 +28,7 @@ impl fmt::Display for Text<'_> {
         line(f, "WiFi network", uplink.ssid.as_ref())?;
         line(f, "our address", uplink.address)?;
         line(f, "gateway", uplink.gateway)?;
-        line(f, "streaming server", Some(answer(*internet)))?;
+        line(f, "streaming server", Some(internet.in_words()))?;
         if let Some(reason) = reason {
             writeln!(f, "problem   {}", reason.sentence)?;
         }
@@ -48,22 +48,5 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: Option<impl fmt::Display>
     match value {
         Some(value) => writeln!(f, "  {name:18}{value}"),
         None => Ok(()),
-    }
-}
-
-const fn port(found: Found) -> &'static str {
-    match found {
-        Found::Payload => "a payload port",
-        Found::Rear => "the rear port",
-        Found::Dhcp => "a port that gave us an address",
-    }
-}
-
-const fn answer(internet: Internet) -> &'static str {
-    match internet {
-        Internet::Unknown => "not asked yet",
-        Internet::Yes => "answers",
-        Internet::No => "does not answer",
-        Internet::CaptivePortal => "hidden behind a page of the WiFi",
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use netsetup::view::{Found, Internet, Status};
+use netsetup::view::Status;
 
 use crate::doctor::{Check, Verdict};
 use crate::facts::Facts;
@@ -116,7 +116,10 @@ fn sides(network: &Status) -> Vec<String> {
     line("robot's side", state(robot.ready, robot.reason.as_ref()));
     line("  interface", robot.interface.clone());
     line("  hardware address", robot.mac.clone());
-    line("  plugged into", robot.layout.map(|found| port(found).to_owned()));
+    line(
+        "  plugged into",
+        robot.layout.map(|found| found.in_words().to_owned()),
+    );
     line("  robot", robot.address.map(|address| address.to_string()));
     line(
         "  our address",
@@ -131,26 +134,9 @@ fn sides(network: &Status) -> Vec<String> {
         uplink.address.map(|address| address.addr().to_string()),
     );
     line("  gateway", uplink.gateway.map(|gateway| gateway.to_string()));
-    line("  streaming server", Some(answer(network.internet).to_owned()));
+    line("  streaming server", Some(network.internet.in_words().to_owned()));
     lines.extend(network.notes.iter().map(|note| format!("note: {note}")));
     lines
-}
-
-const fn port(found: Found) -> &'static str {
-    match found {
-        Found::Payload => "a payload port",
-        Found::Rear => "the rear port",
-        Found::Dhcp => "a port that gave us an address",
-    }
-}
-
-const fn answer(internet: Internet) -> &'static str {
-    match internet {
-        Internet::Unknown => "not asked yet",
-        Internet::Yes => "answers",
-        Internet::No => "does not answer",
-        Internet::CaptivePortal => "hidden behind a page of the WiFi, which somebody must click",
-    }
 }
 
 fn payload(facts: &Facts) -> Vec<String> {

@@ -77,6 +77,17 @@ pub enum Found {
     Dhcp,
 }
 
+impl Found {
+    /// As it follows "plugged into".
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Payload => "a payload port",
+            Self::Rear => "the rear port",
+            Self::Dhcp => "a port that gave us an address",
+        }
+    }
+}
+
 impl From<Layout> for Found {
     fn from(layout: Layout) -> Self {
         match layout {
@@ -119,6 +130,18 @@ pub enum Internet {
     No,
     /// A page wants to be clicked first.
     CaptivePortal,
+}
+
+impl Internet {
+    /// As it follows "the streaming server".
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Unknown => "not asked yet",
+            Self::Yes => "answers",
+            Self::No => "does not answer",
+            Self::CaptivePortal => "hidden behind a page of the WiFi, which somebody must click",
+        }
+    }
 }
 
 /// Why something is not as it should be.
