@@ -1,6 +1,6 @@
 """The helpers' disk: what a test puts beside the appliance, and never into its image.
 
-An access point for one of two simulated radios, kernel modules of the image's own kernel, and two units that systemd
+An access point for one of two simulated radios, kernel modules of the image's own kernel, and units that systemd
 takes from QEMU's fw_cfg.
 """
 
@@ -33,7 +33,7 @@ PACKAGES = (
 UPLINK_MAC = "02:5e:00:00:00:02"
 HELPER = Path(__file__).with_name("helper")
 SERIAL = "helpers"
-UNITS = ("tmp.mount", "t.service", "s.service")
+UNITS = ("tmp.mount", "t.service", "s.service", "m.service")
 PROGRAMS = {"usr/sbin/hostapd": "sbin/hostapd", "usr/sbin/iw": "sbin/iw", "usr/bin/busybox": "bin/busybox"}
 # What the scripts use of busybox: the image's own programs may be fewer.
 APPLETS = ["cat", "ip", "kill", "mkdir", "mkfifo", "mount", "nsenter", "sleep", "unshare", "usleep", "insmod", "sh"]

@@ -73,6 +73,9 @@ def _finish(root: Path) -> None:
         (root / "etc" / name).touch()
     if not (root / "usr/bin/sh").exists():
         (root / "usr/bin/sh").symlink_to("dash")
+    # As after its first start: nothing is to be brought up to date.
+    subprocess.run(["ldconfig", "-r", root], check=True)
+    (root / "etc/.updated").touch()
     for words in (["systemd-sysusers"], ["systemctl", "preset-all"]):
         subprocess.run([words[0], f"--root={root}", *words[1:]], check=True, capture_output=True)
 
