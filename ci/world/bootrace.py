@@ -53,7 +53,7 @@ def _at_multi_user(machine: Guest) -> dict[str, float]:
 
 
 def read(figures: str) -> dict[str, float]:
-    """Seconds of the guest: in all, of its processors together without those of the test's helpers, idle per processor."""
+    """Seconds of the guest: in all, busy on all processors without the test's helpers, idle on each processor."""
     cores = [line.split() for line in figures.splitlines() if line.startswith("cpu")]
     total = [int(word) for word in cores[0][1:9]]
     idle = sum(total[index] for index in IDLE)

@@ -26,7 +26,7 @@ PLAIN = "mrg_rxbuf=off,csum=off,gso=off," + ",".join(
 BRIDGES = {"robot": PAYLOAD_BRIDGE, "uplink": UPLINK_BRIDGE}
 KERNEL_WORDS = "ro console=ttyAMA0 panic=10 loglevel=4 systemd.volatile=state"
 MEMORY = "1024M"
-# The guest's time is the number of its instructions, one a nanosecond; it passes by itself only while the guest is idle.
+# The guest's time is the number of its instructions, one a nanosecond; only an idle guest's passes by itself.
 COUNTED = ("-icount", "shift=0")
 # Whoever comes to a shell on the second serial port sees this.
 PROMPT = "guest# "

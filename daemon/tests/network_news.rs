@@ -3,67 +3,20 @@
 #![cfg(feature = "referees")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use netsetup::control::Control;
 use netsetup::view::Status;
 use nix::sched::{CloneFlags, unshare};
 use spotstreamd::edge::network::{NEWS, News, watch};
-use tempfile::TempDir;
+use test_bus::Bus;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(10);
 /// Longer than the kernel takes to tell.
 const A_WHILE: Duration = Duration::from_millis(300);
-
-/// A dbus-daemon on which everybody may do everything.
-struct Bus {
-    process: Child,
-    address: String,
-    _folder: TempDir,
-}
-
-impl Bus {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let configuration = folder.path().join("bus.conf");
-        let text = format!(
-            r#"<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
-            <policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/>
-            <allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
-            <allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
-            <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
-            </policy></busconfig>"#,
-            folder.path().join("bus").display()
-        );
-        std::fs::write(&configuration, text).unwrap();
-        let mut process = Command::new("dbus-daemon")
-            .args(["--nofork", "--nopidfile", "--print-address=1"])
-            .arg(format!("--config-file={}", configuration.display()))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        Self {
-            process,
-            address: address.trim().to_owned(),
-            _folder: folder,
-        }
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status();
@@ -91,17 +44,20 @@ fn status(note: &str) -> Status {
 }
 
 async fn the_kernel_s_notices_are_told_only_while_netsetup_does_not_run() {
-    let bus = Bus::start();
+    let bus = Bus::open();
     let (sender, mut news) = mpsc::channel(NEWS);
     let (seen, last) = tokio::sync::watch::channel(None);
-    let watching = tokio::spawn(watch(Some(bus.address.clone()), sender, seen));
+    let watching = tokio::spawn(watch(Some(bus.address().to_owned()), sender, seen));
     assert_eq!(next(&mut news).await, News::Status(None));
     ip("link set lo up");
     assert_eq!(next(&mut news).await, News::Changed);
     while timeout(A_WHILE, news.recv()).await.is_ok() {}
 
     let (control, publish, _inbox) = Control::channel(status("first"));
-    let serving = tokio::spawn(netsetup::edge::dbus::serve(control, Some(bus.address.clone())));
+    let serving = tokio::spawn(netsetup::edge::dbus::serve(
+        control,
+        Some(bus.address().to_owned()),
+    ));
     assert_eq!(next(&mut news).await, told("first"));
     ip("address add 192.0.2.1/32 dev lo");
     assert_quiet(&mut news).await;

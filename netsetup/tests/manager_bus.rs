@@ -4,12 +4,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use netsetup::edge::manager::{Changed, Failures, Manager};
-use tempfile::TempDir;
+use test_bus::Bus;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant, connection, interface};
@@ -21,48 +19,6 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// How a refused password looks to who asks: new state, old state, reason.
 const REFUSED: [(u32, u32, u32); 4] = [(50, 40, 0), (60, 50, 8), (120, 60, 7), (30, 120, 0)];
-
-struct Bus {
-    process: Child,
-    address: String,
-    _folder: TempDir,
-}
-
-impl Bus {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("bus.conf");
-        let text = format!(
-            r#"<busconfig><listen>unix:path={}</listen><auth>EXTERNAL</auth><policy context="default">
-            <allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/>
-            <allow send_requested_reply="true"/><allow receive_requested_reply="true"/></policy></busconfig>"#,
-            folder.path().join("bus").display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut process = Command::new("dbus-daemon")
-            .args(["--nofork", "--nopidfile", "--print-address=1", "--config-file"])
-            .arg(config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        Self {
-            process,
-            address: address.trim().to_owned(),
-            _folder: folder,
-        }
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// A WiFi device at rest, whatever has happened to it.
 struct Objects;
@@ -86,7 +42,7 @@ impl Objects {
 }
 
 async fn network_manager(bus: &Bus) -> Connection {
-    connection::Builder::address(bus.address.as_str())
+    connection::Builder::address(bus.address())
         .serve_at("/org/freedesktop", Objects)
         .name(NAME)
         .build()
@@ -121,14 +77,14 @@ async fn until_failure_is(manager: &Manager, expected: Option<u32>) {
 
 #[tokio::test]
 async fn a_failure_of_milliseconds_is_still_known_to_who_looks_later() {
-    let bus = Bus::start();
+    let bus = Bus::open();
     let playing = network_manager(&bus).await;
     // As in the run loop: one listens, another one looks.
     let failures = Failures::default();
-    let listener = Manager::connect(Some(&bus.address), failures.clone())
+    let listener = Manager::connect(Some(bus.address()), failures.clone())
         .await
         .unwrap();
-    let looker = Manager::connect(Some(&bus.address), failures).await.unwrap();
+    let looker = Manager::connect(Some(bus.address()), failures).await.unwrap();
     let (notices, mut changed) = mpsc::channel(1);
     tokio::spawn(async move { listener.watch(notices).await });
     assert_eq!(

@@ -8,9 +8,8 @@
 )]
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,12 +18,12 @@ use netsetup::edge::dbus::{self, NAME, PATH};
 use netsetup::{properties, view};
 use netsetup_core::engine::Failure;
 use netsetup_core::status::{Found, Internet, Reason, Robot, Status, Uplink};
-use tempfile::TempDir;
+use test_bus::{Accounts, Bus};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zbus::message::{self, Message};
-use zbus::{Connection, MatchRule, MessageStream, OwnedVariant, connection};
+use zbus::{MatchRule, MessageStream, OwnedVariant};
 
 const ROOT: u32 = 0;
 const NETSETUP: u32 = 61_011;
@@ -35,111 +34,37 @@ const GROUP: u32 = 61_014;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A dbus-daemon that knows the users above, in a mount namespace of its own.
-struct Bus {
-    process: Child,
-    address: String,
-    folder: TempDir,
+fn bus() -> Bus {
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("dist/usr/share/dbus-1/system.d/org.spotstream.Network1.conf");
+    let monitoring = r#"<policy user="root"><allow send_destination="org.freedesktop.DBus"
+        send_interface="org.freedesktop.DBus.Monitoring"/></policy>"#;
+    let accounts = Accounts {
+        users: &[("netsetup", NETSETUP), ("member", MEMBER), ("outsider", OUTSIDER)],
+        groups: &[("spotstream", GROUP, "member")],
+    };
+    Bus::with_accounts(&policy, monitoring, accounts)
 }
 
-impl Bus {
-    fn start() -> Self {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .tempdir()
-            .unwrap();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        let user = |name: &str, id: u32| format!("{name}:x:{id}:{id}::/:/bin/false\n");
-        write(
-            "passwd",
-            &format!(
-                "root:x:0:0::/:/bin/sh\n{}{}{}",
-                user("netsetup", NETSETUP),
-                user("member", MEMBER),
-                user("outsider", OUTSIDER)
-            ),
-        );
-        write(
-            "group",
-            &format!(
-                "root:x:0:\nspotstream:x:{GROUP}:member\nnetsetup:x:{NETSETUP}:\nmember:x:{MEMBER}:\noutsider:x:{OUTSIDER}:\n"
-            ),
-        );
-        let policy = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("dist/usr/share/dbus-1/system.d/org.spotstream.Network1.conf");
-        // The rules of Debian's system.conf: nobody may own or call anything unless a policy file allows it.
-        write(
-            "bus.conf",
-            &format!(
-                r#"<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
-            <policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/>
-            <allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
-            <allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
-            <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
-            <allow send_destination="org.freedesktop.DBus"/></policy>
-            <policy user="root"><allow send_destination="org.freedesktop.DBus"
-            send_interface="org.freedesktop.DBus.Monitoring"/></policy><include>{}</include></busconfig>"#,
-                folder.path().join("bus").display(),
-                policy.display()
-            ),
-        );
-        let script = "mount --bind $0/passwd /etc/passwd && mount --bind $0/group /etc/group \
-                      && exec dbus-daemon --nofork --nopidfile --config-file=$0/bus.conf --print-address=1";
-        let mut process = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script])
-            .arg(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        Self {
-            process,
-            address: address.trim().to_owned(),
-            folder,
-        }
-    }
-
-    /// Runs `dbus-send` as a user.
-    async fn send(&self, user: u32, destination: &str, method: &str, arguments: &[&str]) -> Output {
-        let groups = if user == MEMBER {
-            format!("--groups={GROUP}")
-        } else {
-            "--clear-groups".to_owned()
-        };
-        let path = if destination == NAME { PATH } else { "/" };
-        let mut command = Command::new("setpriv");
-        command
-            .args([format!("--reuid={user}"), format!("--regid={user}"), groups])
-            .args(["dbus-send", "--system", "--print-reply"])
-            .arg(format!("--dest={destination}"))
-            .args([path, method])
-            .args(arguments)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", &self.address)
-            .current_dir(self.folder.path());
-        tokio::task::spawn_blocking(move || command.output())
-            .await
-            .unwrap()
-            .unwrap()
-    }
-
-    async fn connect(&self) -> Connection {
-        connection::Builder::address(self.address.as_str())
-            .build()
-            .await
-            .unwrap()
-    }
+/// Runs `dbus-send` as a user.
+async fn send(bus: &Bus, user: u32, destination: &str, method: &str, arguments: &[&str]) -> Output {
+    let destination_word = format!("--dest={destination}");
+    let path = if destination == NAME { PATH } else { "/" };
+    let send = [
+        "dbus-send",
+        "--system",
+        "--print-reply",
+        &destination_word,
+        path,
+        method,
+    ];
+    bus.run_as(
+        user,
+        (user == MEMBER).then_some(GROUP),
+        &[&send, arguments].concat(),
+    )
+    .await
 }
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn ready() -> Status {
     Status {
         robot: Robot {
@@ -211,7 +136,7 @@ impl Served {
             .build()
             .unwrap();
         let mut owners = MessageStream::for_match_rule(rule, &watcher, None).await.unwrap();
-        let task = tokio::spawn(dbus::serve(control, Some(bus.address.clone())));
+        let task = tokio::spawn(dbus::serve(control, Some(bus.address().to_owned())));
         timeout(SOON, owners.next()).await.expect("the name is taken");
         Self { publish, task }
     }
@@ -251,17 +176,17 @@ fn is_call(message: &Message, member: &str) -> bool {
 
 #[tokio::test]
 async fn everybody_may_read_and_only_root_and_the_group_may_have_it_put_right() {
-    let bus = Bus::start();
+    let bus = bus();
     let _served = Served::start(&bus, ready()).await;
     for user in [ROOT, MEMBER, OUTSIDER] {
-        let output = bus
-            .send(
-                user,
-                NAME,
-                "org.freedesktop.DBus.Properties.GetAll",
-                &[&format!("string:{NAME}")],
-            )
-            .await;
+        let output = send(
+            &bus,
+            user,
+            NAME,
+            "org.freedesktop.DBus.Properties.GetAll",
+            &[&format!("string:{NAME}")],
+        )
+        .await;
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(
             output.status.success() && text.contains("192.168.50.21/24"),
@@ -269,14 +194,14 @@ async fn everybody_may_read_and_only_root_and_the_group_may_have_it_put_right() 
         );
     }
     let apply = format!("{NAME}.Apply");
-    let refused = bus.send(OUTSIDER, NAME, &apply, &[]).await;
+    let refused = send(&bus, OUTSIDER, NAME, &apply, &[]).await;
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("AccessDenied"));
-    let first = bus.send(MEMBER, NAME, &apply, &[]).await;
+    let first = send(&bus, MEMBER, NAME, &apply, &[]).await;
     assert!(String::from_utf8_lossy(&first.stdout).contains("add rule 100"));
-    let second = bus.send(ROOT, NAME, &apply, &[]).await;
+    let second = send(&bus, ROOT, NAME, &apply, &[]).await;
     assert!(second.status.success() && !String::from_utf8_lossy(&second.stdout).contains("string"));
-    let third = bus.send(ROOT, NAME, &apply, &[]).await;
+    let third = send(&bus, ROOT, NAME, &apply, &[]).await;
     let words = String::from_utf8_lossy(&third.stderr).into_owned();
     assert!(
         words.contains("org.spotstream.Network1.Error.NotNow: NetworkManager does not run"),
@@ -286,23 +211,23 @@ async fn everybody_may_read_and_only_root_and_the_group_may_have_it_put_right() 
 
 #[tokio::test]
 async fn only_root_and_netsetup_s_user_may_take_the_name() {
-    let bus = Bus::start();
+    let bus = bus();
     for (user, may) in [(NETSETUP, true), (ROOT, true), (MEMBER, false), (OUTSIDER, false)] {
-        let output = bus
-            .send(
-                user,
-                "org.freedesktop.DBus",
-                "org.freedesktop.DBus.RequestName",
-                &[&format!("string:{NAME}"), "uint32:0"],
-            )
-            .await;
+        let output = send(
+            &bus,
+            user,
+            "org.freedesktop.DBus",
+            "org.freedesktop.DBus.RequestName",
+            &[&format!("string:{NAME}"), "uint32:0"],
+        )
+        .await;
         assert_eq!(output.status.success(), may, "{user}");
     }
 }
 
 #[tokio::test]
 async fn the_properties_are_the_status_and_the_version() {
-    let bus = Bus::start();
+    let bus = bus();
     let _served = Served::start(&bus, ready()).await;
     let reply = bus
         .connect()
@@ -330,7 +255,7 @@ async fn the_properties_are_the_status_and_the_version() {
 
 #[tokio::test]
 async fn what_has_changed_together_is_told_together_and_nothing_else_is() {
-    let bus = Bus::start();
+    let bus = bus();
     let served = Served::start(&bus, ready()).await;
     let listener = bus.connect().await;
     let rule = MatchRule::builder()
@@ -380,12 +305,12 @@ async fn a_bus_that_is_absent_ends_nothing() {
 
 #[tokio::test]
 async fn the_view_follows_each_change_and_asks_once_an_owner() {
-    let bus = Bus::start();
+    let bus = bus();
     let mut traffic = listen_in(&bus).await;
-    assert_eq!(view::read(Some(&bus.address)).await.unwrap(), None);
+    assert_eq!(view::read(Some(bus.address())).await.unwrap(), None);
 
     let (sender, mut news) = mpsc::channel(1);
-    let watching = tokio::spawn(view::watch(Some(bus.address.clone()), sender));
+    let watching = tokio::spawn(view::watch(Some(bus.address().to_owned()), sender));
     assert_eq!(next(&mut news).await, None);
 
     for _ in 0..2 {
@@ -434,10 +359,10 @@ async fn the_view_follows_each_change_and_asks_once_an_owner() {
 
 #[tokio::test]
 async fn a_stranger_s_signal_is_not_believed() {
-    let bus = Bus::start();
+    let bus = bus();
     let served = Served::start(&bus, ready()).await;
     let (sender, mut news) = mpsc::channel(1);
-    tokio::spawn(view::watch(Some(bus.address.clone()), sender));
+    tokio::spawn(view::watch(Some(bus.address().to_owned()), sender));
     assert_eq!(next(&mut news).await, Some(ready()));
     let stranger = bus.connect().await;
     let lie = HashMap::from([("RobotReady", zbus::Variant::from(false))]);

@@ -2,93 +2,44 @@
 #![expect(clippy::unwrap_used, reason = "a test that is surprised has failed")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use appliance::bus::appliance::{NAME, PATH, refresh};
 use appliance::place::Place;
 use appliance::watch::watch;
 use tempfile::TempDir;
+use test_bus::Bus;
 use tokio::time::timeout;
 use zbus::{Connection, connection, interface};
 
 const DAEMON: &str = "org.spotstream.Daemon1";
+const NOBODY: u32 = 65_534;
 const LIMIT: Duration = Duration::from_secs(60);
 
-struct Bus {
-    process: Child,
-    address: String,
-    _folder: TempDir,
+fn bus() -> Bus {
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("dist/usr/share/dbus-1/system.d/org.spotstream.Appliance1.conf");
+    // A daemon that is the test's.
+    let daemon = format!(
+        r#"<policy user="root"><allow own="{DAEMON}"/><allow send_destination="{DAEMON}"/></policy>"#
+    );
+    Bus::with_policy(&policy, &daemon)
 }
 
-impl Bus {
-    fn start() -> Self {
-        let folder = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .tempdir()
-            .unwrap();
-        let policy = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("dist/usr/share/dbus-1/system.d/org.spotstream.Appliance1.conf");
-        let config = folder.path().join("bus.conf");
-        // The rules of Debian's system.conf, and a daemon that is the test's.
-        let text = format!(
-            r#"<busconfig><type>custom</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
-            <policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/>
-            <allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
-            <allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
-            <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
-            <allow send_destination="org.freedesktop.DBus"/></policy>
-            <policy user="root"><allow own="{DAEMON}"/><allow send_destination="{DAEMON}"/></policy>
-            <include>{}</include></busconfig>"#,
-            folder.path().join("socket").display(),
-            policy.display()
-        );
-        fs::write(&config, text).unwrap();
-        let mut process = Command::new("dbus-daemon")
-            .args(["--nofork", "--nopidfile", "--print-address=1", "--config-file"])
-            .arg(&config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        Self {
-            process,
-            address: address.trim().to_owned(),
-            _folder: folder,
-        }
-    }
-
-    async fn connect(&self) -> Connection {
-        let builder = connection::Builder::address(self.address.as_str());
-        builder.build().await.unwrap()
-    }
-
-    /// What somebody who is not root gets.
-    fn as_nobody(&self, words: &[&str]) -> (bool, String) {
-        let done = Command::new("setpriv")
-            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "dbus-send"])
-            .arg(format!("--bus={}", self.address))
-            .args(["--print-reply", "--dest=org.spotstream.Appliance1", PATH])
-            .args(words)
-            .output()
-            .unwrap();
-        let text = [done.stdout, done.stderr].concat();
-        (done.status.success(), String::from_utf8(text).unwrap())
-    }
+/// What somebody who is not root gets.
+async fn as_nobody(bus: &Bus, words: &[&str]) -> (bool, String) {
+    let send = [
+        "dbus-send",
+        "--system",
+        "--print-reply",
+        "--dest=org.spotstream.Appliance1",
+        PATH,
+    ];
+    let done = bus.run_as(NOBODY, None, &[&send, words].concat()).await;
+    let text = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(text).unwrap())
 }
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 struct Daemon {
     state: String,
     reason: String,
@@ -159,9 +110,9 @@ fn machine() -> (TempDir, Place) {
 
 #[tokio::test]
 async fn the_box_says_how_it_is_as_soon_as_it_changes() {
-    let bus = Bus::start();
+    let bus = bus();
     let (_root, place) = machine();
-    let watching = tokio::spawn(watch(place.clone(), Some(bus.address.clone())));
+    let watching = tokio::spawn(watch(place.clone(), Some(bus.address().to_owned())));
     let client = bus.connect().await;
     report_says(&client, "starting: the stream's program does not run yet").await;
 
@@ -170,7 +121,7 @@ async fn the_box_says_how_it_is_as_soon_as_it_changes() {
         reason: "looking for the robot".to_owned(),
     };
     let path = "/org/spotstream/Daemon1";
-    let serving = connection::Builder::address(bus.address.as_str())
+    let serving = connection::Builder::address(bus.address())
         .serve_at(path, daemon)
         .name(DAEMON)
         .build()
@@ -222,26 +173,18 @@ async fn the_box_says_how_it_is_as_soon_as_it_changes() {
 
 #[tokio::test]
 async fn the_status_is_for_all_and_the_rest_is_not() {
-    let bus = Bus::start();
+    let bus = bus();
     let (_root, place) = machine();
-    let watching = tokio::spawn(watch(place, Some(bus.address.clone())));
+    let watching = tokio::spawn(watch(place, Some(bus.address().to_owned())));
     let client = bus.connect().await;
     report_says(&client, "STREAM").await;
-    let bus = tokio::task::spawn_blocking(move || {
-        for method in ["Doctor", "Report", "Refresh"] {
-            let (is_done, said) = bus.as_nobody(&[&format!("{NAME}.{method}")]);
-            assert!(!is_done && said.contains("AccessDenied"), "{method}: {said}");
-        }
-        let (is_done, said) = bus.as_nobody(&[
-            "org.freedesktop.DBus.Properties.Get",
-            &format!("string:{NAME}"),
-            "string:Slot",
-        ]);
-        assert!(is_done && said.contains("\"A\""), "{said}");
-        bus
-    })
-    .await
-    .unwrap();
+    for method in ["Doctor", "Report", "Refresh"] {
+        let (is_done, said) = as_nobody(&bus, &[&format!("{NAME}.{method}")]).await;
+        assert!(!is_done && said.contains("AccessDenied"), "{method}: {said}");
+    }
+    let interface = format!("string:{NAME}");
+    let question = ["org.freedesktop.DBus.Properties.Get", &interface, "string:Slot"];
+    let (is_done, said) = as_nobody(&bus, &question).await;
+    assert!(is_done && said.contains("\"A\""), "{said}");
     watching.abort();
-    drop(bus);
 }
