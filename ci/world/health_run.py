@@ -11,6 +11,7 @@ from world.booted import booted, image
 from world.card import digest
 from world.health import CASES, run, to_the_gate
 from world.health_boots import BOOTS
+from world.program import WorldError
 
 NAMES = (*(case.name for case in CASES), *BOOTS)
 
@@ -40,6 +41,10 @@ def main(folder: Path, names: list[str]) -> int:
             for case in chosen:
                 tried(case.name, functools.partial(run, case, box))
 
+    def untouched() -> None:
+        if digest(image()) != before:
+            raise WorldError("the image file has changed")
+
     # One start for all of them: each goes on from where the settings have not been read.
     chosen = [case for case in CASES if case.name in names]
     if chosen:
@@ -47,9 +52,7 @@ def main(folder: Path, names: list[str]) -> int:
     for name in BOOTS:
         if name in names:
             tried(name, functools.partial(BOOTS[name], folder / name))
-    if digest(image()) != before:
-        results["image"] = {"failed": "the image file has changed"}
-    (folder / "health.json").write_text(json.dumps(results, indent=1))
+    tried("image", untouched)
     return 1 if any("failed" in result for result in results.values()) else 0
 
 
