@@ -7,6 +7,9 @@
     reason = "a test that fails may panic"
 )]
 
+mod camera;
+mod played;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,162 +17,15 @@ use proptest::prelude::*;
 use spotstream_core::media::Frame;
 use spotstream_core::media::audio::{AacStream, Codec, Source};
 use spotstream_core::media::gate::AfterLoss;
-use spotstream_core::media::transmux::{Input, Output, Settings, Transmuxer};
-use spotstream_core::rtp::{RtpPacket, SenderReport, Track};
+use spotstream_core::media::transmux::{Input, Output, Settings};
+use spotstream_core::rtp::{RtpPacket, Track};
 use spotstream_core::units::FrameRate;
 
-const RECORDING: &[u8] = include_bytes!("data/plate.rtp");
-const ENCODED: &[u8] = include_bytes!("data/plate.h264");
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an Instant has no other constructor; tests only add to it"
-)]
-fn epoch() -> Instant {
-    Instant::now()
-}
-
-/// The packets, each with when it was sent.
-fn recording() -> Vec<(Duration, RtpPacket)> {
-    let mut rest = RECORDING;
-    let mut packets = Vec::new();
-    let mut first = None;
-    while let Some((length, tail)) = rest.split_at_checked(2) {
-        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-        let (packet, tail) = tail.split_at(length);
-        rest = tail;
-        let timestamp = u32::from_be_bytes(packet[4..8].try_into().unwrap());
-        let ticks = timestamp.wrapping_sub(*first.get_or_insert(timestamp));
-        let sent = Duration::from_secs(u64::from(ticks)) / 90_000;
-        packets.push((
-            sent,
-            RtpPacket {
-                sequence: u16::from_be_bytes([packet[2], packet[3]]),
-                timestamp,
-                marker: packet[1] & 0x80 != 0,
-                payload: Bytes::copy_from_slice(&packet[12..]),
-            },
-        ));
-    }
-    packets
-}
-
-/// What the encoder made, one list of published NAL units for each picture.
-fn encoded() -> Vec<Vec<Vec<u8>>> {
-    let mut units: Vec<Vec<Vec<u8>>> = Vec::new();
-    let starts: Vec<usize> = ENCODED
-        .windows(3)
-        .enumerate()
-        .filter(|(_, bytes)| *bytes == [0, 0, 1])
-        .map(|(at, _)| at)
-        .collect();
-    for (index, start) in starts.iter().enumerate() {
-        let end = starts.get(index + 1).copied().unwrap_or(ENCODED.len());
-        let mut nal = &ENCODED[start + 3..end];
-        while let [head @ .., 0] = nal {
-            nal = head;
-        }
-        match nal[0] & 0x1F {
-            9 => units.push(Vec::new()),
-            1 | 5..=8 => units.last_mut().unwrap().push(nal.to_vec()),
-            _ => {}
-        }
-    }
-    units
-}
-
-struct Played {
-    outputs: Vec<(Instant, Output)>,
-    machine: Transmuxer,
-}
-
-impl Played {
-    fn frames(&self) -> Vec<Frame> {
-        let frame = |output: &Output| {
-            if let Output::Frame(frame) = output {
-                Some(frame.clone())
-            } else {
-                None
-            }
-        };
-        self.outputs
-            .iter()
-            .filter_map(|(_, output)| frame(output))
-            .collect()
-    }
-
-    /// Index of each published picture in the recording, with its time and whether it is an IDR picture.
-    fn pictures(&self, units: &[Vec<Vec<u8>>]) -> Vec<(usize, u64, bool)> {
-        let mut pictures = Vec::new();
-        let mut search = 0;
-        for frame in self.frames() {
-            let Frame::Video {
-                at,
-                idr,
-                nals,
-                composition_offset_ms,
-            } = frame
-            else {
-                continue;
-            };
-            assert_eq!(composition_offset_ms, 0);
-            let found = units.iter().skip(search).position(|unit| *unit == nals);
-            let index =
-                search + found.expect("a published picture is byte for byte one of the encoder's, in order");
-            search = index + 1;
-            pictures.push((index, at.as_millis(), idr));
-        }
-        pictures
-    }
-}
-
-/// Plays arrivals in virtual time, honouring every deadline.
-fn play(settings: Settings, mut arrivals: Vec<(Duration, Input)>) -> Played {
-    let start = epoch();
-    arrivals.sort_by_key(|(at, _)| *at);
-    let mut machine = Transmuxer::new(settings);
-    let mut outputs = Vec::new();
-    let end = arrivals.last().map_or(Duration::ZERO, |(at, _)| *at) + Duration::from_secs(1);
-    let mut feed = |machine: &mut Transmuxer, now: Instant, input: Input| {
-        machine.handle(now, input);
-        let mut samples = 0;
-        while let Some(output) = machine.poll() {
-            if let Output::Audio(step) = &output {
-                samples += step.samples();
-            }
-            outputs.push((now, output));
-        }
-        samples
-    };
-    let mut backlog = 0;
-    for (at, input) in arrivals
-        .into_iter()
-        .map(|(at, input)| (at, Some(input)))
-        .chain([(end, None)])
-    {
-        let now = start + at;
-        while let Some((deadline, _)) = machine.deadline().filter(|(deadline, _)| *deadline < now) {
-            backlog += feed(&mut machine, deadline, Input::Tick);
-        }
-        backlog += feed(&mut machine, now, input.unwrap_or(Input::Tick));
-        // A transcoder: one frame for every 1024 samples.
-        while backlog >= 1024 {
-            backlog -= 1024;
-            backlog += feed(&mut machine, now, Input::Aac(vec![Bytes::from_static(b"aac")]));
-        }
-    }
-    Played { outputs, machine }
-}
+use camera::{encoded, packets, parameter_sets, recording, video, with_sound};
+use played::play;
 
 fn silent() -> Settings {
     Settings::new(Source::Silent)
-}
-
-fn video(packets: Vec<(Duration, RtpPacket)>) -> Vec<(Duration, Input)> {
-    packets
-        .into_iter()
-        .map(|(at, packet)| (at, Input::Rtp(Track::Video, packet)))
-        .collect()
 }
 
 #[test]
@@ -294,46 +150,6 @@ fn a_restart_begins_a_new_publication_at_zero_with_the_next_idr() {
     assert!((900..1000).contains(times.last().unwrap()), "{times:?}");
 }
 
-fn with_sound(mut arrivals: Vec<(Duration, Input)>, keep: impl Fn(u32) -> bool) -> Vec<(Duration, Input)> {
-    let ntp = |seconds: u64| (3_900_000_000 + seconds) << 32;
-    let at = Duration::from_millis(1);
-    arrivals.push((
-        at,
-        Input::SenderReport(
-            Track::Video,
-            SenderReport {
-                ntp: ntp(0),
-                rtp_timestamp: 4_294_900_000,
-            },
-        ),
-    ));
-    for packet in (0..150u32).filter(|packet| keep(*packet)) {
-        let timestamp = (u32::MAX - 9600).wrapping_add(packet * 960);
-        let payload = Bytes::from_static(&[0xF8, 1, 2, 3]);
-        let sequence = u16::try_from((65_500 + packet) % 65_536).unwrap();
-        let rtp = RtpPacket {
-            sequence,
-            timestamp,
-            marker: false,
-            payload,
-        };
-        // 5 ms slower than the video, as the sender report says.
-        arrivals.push((
-            Duration::from_millis(u64::from(packet) * 20 + 7),
-            Input::Rtp(Track::Audio, rtp),
-        ));
-    }
-    let report = SenderReport {
-        ntp: ntp(0),
-        rtp_timestamp: u32::MAX - 9600,
-    };
-    arrivals.push((
-        Duration::from_millis(8),
-        Input::SenderReport(Track::Audio, report),
-    ));
-    arrivals
-}
-
 fn opus() -> Settings {
     let aac = AacStream {
         configuration: Bytes::from_static(&[0x11, 0x90]),
@@ -439,32 +255,6 @@ proptest! {
         let played = play(opus(), arrivals);
         prop_assert!(audio_times(&played.frames()).is_sorted());
     }
-}
-
-/// The packets of pictures that were never recorded, one NAL unit each, 33 ms apart.
-fn packets(units: &[&[&[u8]]]) -> Vec<(Duration, Input)> {
-    let mut sequence = 0;
-    let mut packets = Vec::new();
-    for (index, unit) in units.iter().enumerate() {
-        let index = u32::try_from(index).unwrap();
-        for (place, nal) in unit.iter().enumerate() {
-            let packet = RtpPacket {
-                sequence,
-                timestamp: index * 3000,
-                marker: place + 1 == unit.len(),
-                payload: Bytes::copy_from_slice(nal),
-            };
-            packets.push((Duration::from_millis(33) * index, packet));
-            sequence += 1;
-        }
-    }
-    video(packets)
-}
-
-fn parameter_sets() -> (Vec<u8>, Vec<u8>) {
-    let first = encoded().swap_remove(0);
-    let of = |kind: u8| first.iter().find(|nal| nal[0] & 0x1F == kind).unwrap().clone();
-    (of(7), of(8))
 }
 
 #[test]
