@@ -105,18 +105,18 @@ def checked() -> Tally:
 
 
 def differences() -> list[str]:
-    """Build a second time, from an empty folder of our own crates and at another path; what came out differently."""
+    """Build a second time, all crates from an empty target folder at another path; what came out differently."""
     first = artefacts()
     again = FOLDER / "again"
     with _locked():
-        ours = [word for name in prepare.OURS for word in ("-p", name)]
-        subprocess.run(["cargo", "clean", "--release", "--locked", "--target", TRIPLE, *ours], check=True)
-        programs = _cross_build(Path("/run/programs"))
+        elsewhere = FOLDER / "elsewhere"
+        shutil.rmtree(elsewhere, ignore_errors=True)
+        programs = _cross_build(Path("/run/programs"), elsewhere / "target")
         builder = _builder()
         version = Version.of_tree()
-        _build(builder, programs, version, again, FOLDER / "elsewhere/work", release=False)
+        _build(builder, programs, version, again, elsewhere / "work", release=False)
         _pack(builder, version, again, None)
-    shutil.rmtree(FOLDER / "elsewhere")
+    shutil.rmtree(elsewhere)
     names = sorted({path.name for folder in (first, again) for path in folder.iterdir()})
     different = [name for name in names if _sum(first / name) != _sum(again / name)]
     if not different:
@@ -140,18 +140,19 @@ def _locked():
         yield
 
 
-def _cross_build(into: Path = FOLDER / "programs") -> list[Path]:
-    """The programs of the appliance without what only tests need, stripped."""
+def _cross_build(into: Path = FOLDER / "programs", target: Path = prepare.TARGET) -> list[Path]:
+    """The programs of the appliance without what only tests need, stripped; compiled in the folder `target`."""
     compiler = "aarch64-linux-gnu-gcc"
     # Fetching makes the folder of the registry, which has the name of the mirror in it.
     if run("fetch", ["cargo", "fetch", "--locked"]):
         raise prepare.Failed("the crates of Cargo.lock could not be fetched")
     registries = sorted(Path("/cargo/registry/src").iterdir())
     # Neither the mirror that a crate came from nor the place of this tree may show in a program.
-    places = {**{str(path): "/crates" for path in registries}, "/src": "/spotstream", "/target": "/out"}
+    places = {**{str(path): "/crates" for path in registries}, "/src": "/spotstream", str(target): "/out"}
     upper = TRIPLE.upper().replace("-", "_")
     lower = TRIPLE.replace("-", "_")
     env = {
+        "CARGO_TARGET_DIR": str(target),
         f"CARGO_TARGET_{upper}_LINKER": compiler,
         f"CARGO_TARGET_{upper}_RUSTFLAGS": " ".join(f"--remap-path-prefix={old}={new}" for old, new in places.items()),
         f"CC_{lower}": compiler,
@@ -164,7 +165,7 @@ def _cross_build(into: Path = FOLDER / "programs") -> list[Path]:
         shutil.rmtree(into, ignore_errors=True)
         into.mkdir(parents=True)
         for name in PROGRAMS:
-            built = prepare.TARGET / TRIPLE / "release" / name
+            built = target / TRIPLE / "release" / name
             subprocess.run(["aarch64-linux-gnu-strip", "-o", into / name, built], check=True)
         tree = ["cargo", "tree", "--locked", "--offline", "--target", TRIPLE, "--edges", "normal", "--prefix", "none"]
         listed = subprocess.run([*tree, "--format", "{p}\t{l}", *packages], check=True, capture_output=True, text=True)

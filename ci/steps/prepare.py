@@ -29,6 +29,7 @@ OURS = (
     "image",
     "appliance",
     "spot-sim",
+    "test-bus",
 )
 FEATURES = "spotstreamd/referees,netsetup/fault-points,appliance/referees"
 WORKSPACE = ["--release", "--workspace", "--all-targets", "--locked", "--features", FEATURES]
