@@ -108,8 +108,9 @@ def a_week_of_journal(folder: Path) -> None:
 def _journal_after(box: Booted, script: str) -> int:
     """The KiB that the journal takes once a service has written what `script` prints."""
     end = f"the last of {len(script)} letters"
-    # It stays until all is taken: with its end its leave to write so fast ends as well.
-    unit = "systemd-run --quiet --unit=t-writer --collect -p LogRateLimitIntervalSec=0"
+    # It stays until all is taken: with its end its leave to write so fast ends as well. An interval of 0 would not
+    # reach journald, which then has its own.
+    unit = "systemd-run --quiet --unit=t-writer --collect -p LogRateLimitIntervalSec=1 -p LogRateLimitBurst=1000000"
     box.guest.run(f"{unit} bash -c '{script}; echo {end}; exec sleep infinity'")
     last = "journalctl --unit=t-writer --quiet --no-pager --output=cat --lines=1 | cut -c1-80"
     box.guest.wait_until(lambda: end in box.guest.run(last, 120), WRITE_SECONDS, "the last line is there")
