@@ -31,7 +31,6 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
 
 def _carried(box: Booted, size: str, rate: int) -> dict[str, float]:
     box.field.robot.stop()
-    (box.field.robot.state / "ready").unlink()
     box.guest.wait_until(lambda: box.status().get("state") != "Live", BOOT_SECONDS, "the old camera is gone")
     camera = Robot(box.folder, "--video", size, "--fps", str(rate), "--bitrate", str(BITRATE))
     with running(camera):
