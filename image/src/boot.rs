@@ -53,6 +53,14 @@ impl Parts {
         })
     }
 
+    /// What is in `folder` already: `Image`, `dtb/*.dtb` and, for a Pi, its firmware and `u-boot.bin`.
+    #[must_use]
+    pub fn given(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
     /// Fills `to` with the files of a slot's boot partition.
     ///
     /// # Errors
@@ -61,11 +69,8 @@ impl Parts {
         tree::fresh(to)?;
         tree::copy(&self.folder.join("Image"), &to.join("Image"))?;
         tree::copy(initrd, &to.join("initrd"))?;
-        for name in DEVICE_TREES {
-            tree::copy(
-                &self.folder.join("dtb").join(base(name)),
-                &to.join("dtb").join(base(name)),
-            )?;
+        for item in tree::walk(&self.folder.join("dtb"))? {
+            tree::copy(&item.path, &to.join("dtb").join(&item.name))?;
         }
         tree::copy(&data.join("extlinux.conf"), &to.join("extlinux/extlinux.conf"))
     }
@@ -76,13 +81,10 @@ impl Parts {
     /// When a file cannot be made.
     pub fn card(&self, data: &Path, template: &Path, epoch: u64, to: &Path) -> Result<()> {
         tree::fresh(to)?;
-        for name in FIRMWARE {
-            tree::copy(&self.folder.join(name), &to.join(name))?;
+        // A Nano has its boot loader in flash memory, and QEMU is given one.
+        if self.folder.join("u-boot.bin").exists() {
+            self.pi(data, to)?;
         }
-        tree::copy(&self.folder.join("u-boot.bin"), &to.join("u-boot.bin"))?;
-        let pi = "bcm2711-rpi-4-b.dtb";
-        tree::copy(&self.folder.join("dtb").join(pi), &to.join(pi))?;
-        tree::copy(&data.join("config.txt"), &to.join("config.txt"))?;
         // Whoever opens these on a PC may have an editor that wants to see carriage returns.
         for (from, name) in [
             (template, "spotstream.toml"),
@@ -110,7 +112,18 @@ impl Parts {
             .arg(&script)
             .env("SOURCE_DATE_EPOCH", epoch.to_string())
             .run()?;
-        tree::copy(&script, &to.join("u-boot-preboot.scr"))?;
+        tree::copy(&script, &to.join("u-boot-preboot.scr"))
+    }
+
+    /// What a Pi starts from.
+    fn pi(&self, data: &Path, to: &Path) -> Result<()> {
+        for name in FIRMWARE {
+            tree::copy(&self.folder.join(name), &to.join(name))?;
+        }
+        tree::copy(&self.folder.join("u-boot.bin"), &to.join("u-boot.bin"))?;
+        let pi = "bcm2711-rpi-4-b.dtb";
+        tree::copy(&self.folder.join("dtb").join(pi), &to.join(pi))?;
+        tree::copy(&data.join("config.txt"), &to.join("config.txt"))?;
         self.environment(data, to)
     }
 

@@ -4,18 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::apt::Apt;
-use crate::boot::{self, Parts};
+use crate::boot::Parts;
+use crate::card::Card;
 use crate::compose::{self, Identity, Ours};
-use crate::disk;
 use crate::error::Result;
 use crate::extract;
-use crate::fat;
-use crate::initrd::Initrd;
 use crate::lock::Lock;
-use crate::modules::Kernel;
+use crate::modules::{Kernel, Named};
 use crate::packages::{self, Fetched, Gone, Lists};
-use crate::prune::Prune;
-use crate::root::{self, Verified};
+use crate::root::Verified;
 use crate::tree;
 
 /// What a build starts from.
@@ -80,59 +77,33 @@ pub fn build(inputs: &Inputs, say: &mut dyn FnMut(&str)) -> Result<Built> {
     let kernel = Kernel::of(&root)?;
     kernel.index(&root)?;
     let parts = Parts::collect(&root, &kernel, &scratch.join("parts"))?;
-    let initrd = Initrd::collect(&image, &root, &kernel, &scratch.join("initrd"))?;
-    step("initrd collected");
-    let idle = Prune::read(&image.join("prune"))?.apply(&root)?;
-    compose::compose(
-        &root,
-        &ours(&inputs.tree, &inputs.programs),
-        &inputs.identity,
-        inputs.epoch,
+    let card = Card {
+        tree: &inputs.tree,
+        root: &root,
+        kernel: &kernel,
+        named: Named::All,
+        parts: &parts,
+        identity: &inputs.identity,
+        epoch: inputs.epoch,
+        scratch,
+    };
+    let made = card.make(
+        |root| {
+            compose::compose(
+                root,
+                &ours(&inputs.tree, &inputs.programs),
+                &inputs.identity,
+                inputs.epoch,
+            )
+        },
+        &mut step,
     )?;
-    kernel.index(&root)?;
-    step("root composed");
-
-    let partitions = scratch.join("partitions");
-    tree::fresh(&partitions)?;
-    let verified = root::pack(&root, inputs.epoch, &partitions.join("root.erofs"))?;
-    step("root packed");
-    let packed_initrd = scratch.join("initrd.zst");
-    initrd.pack(
-        &slot_file(&verified, &inputs.identity),
-        inputs.epoch,
-        &packed_initrd,
-    )?;
-    step("initrd packed");
-    let data = image.join("boot");
-    parts.slot(&data, &packed_initrd, &scratch.join("slot"))?;
-    fat::pack(
-        &scratch.join("slot"),
-        "SPOT-BOOT-A",
-        inputs.epoch,
-        &partitions.join("slot-a.vfat"),
-    )?;
-    parts.card(
-        &data,
-        &template(&inputs.tree),
-        inputs.epoch,
-        &scratch.join("card"),
-    )?;
-    fat::pack(
-        &scratch.join("card"),
-        "SPOTSTREAM",
-        inputs.epoch,
-        &partitions.join("card.vfat"),
-    )?;
-    boot::state(&data, &partitions.join("state.env"))?;
-    disk::data(inputs.epoch, &partitions.join("data.ext4"))?;
-    let disk = disk::assemble(&image.join("genimage.cfg"), &partitions, scratch)?;
-    step("disk assembled");
     let mut notes = fetched.notes.clone();
-    notes.extend(idle);
+    notes.extend(made.idle);
     Ok(Built {
-        disk,
+        disk: made.disk,
         root,
-        verified,
+        verified: made.verified,
         fetched,
         notes,
     })
@@ -150,15 +121,4 @@ fn ours(tree: &Path, programs: &[PathBuf]) -> Ours {
         programs: programs.to_vec(),
         rauc: image.join("rauc"),
     }
-}
-
-fn template(tree: &Path) -> PathBuf {
-    tree.join("daemon/dist/usr/share/spotstream/spotstream.toml")
-}
-
-fn slot_file(verified: &Verified, identity: &Identity) -> String {
-    format!(
-        "roothash={}\nhash_offset={}\nversion={}\n",
-        verified.root_hash, verified.hash_offset, identity.version
-    )
 }

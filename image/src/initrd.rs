@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::elf;
 use crate::error::{Error, OnFile, Result};
 use crate::listing;
-use crate::modules::Kernel;
+use crate::modules::{Kernel, Named};
 use crate::program::Program;
 use crate::tree;
 
@@ -24,7 +24,7 @@ impl Initrd {
     ///
     /// # Errors
     /// When a program, library or module is missing.
-    pub fn collect(image: &Path, root: &Path, kernel: &Kernel, folder: &Path) -> Result<Self> {
+    pub fn collect(image: &Path, root: &Path, kernel: &Kernel, named: Named, folder: &Path) -> Result<Self> {
         let data = image.join("initrd");
         tree::fresh(folder)?;
         for name in ["bin", "sbin", "usr/lib"] {
@@ -56,7 +56,7 @@ impl Initrd {
             .into_iter()
             .map(|entry| entry.text)
             .collect();
-        kernel.copy(&modules, folder)?;
+        kernel.copy(&modules, named, folder)?;
         Ok(Self {
             folder: folder.to_owned(),
         })

@@ -2,13 +2,14 @@
 //!
 //! `packages` and `apt` bring the locked packages, `extract`, `prune` and `compose` make a root of them, `root`, `initrd`,
 //! `boot` and `fat` the partitions, `disk` the image, `artefacts`
-//! what is handed out. The programs that do the work are Debian's.
+//! what is handed out. From a root on it is `card`, which meta-spotstream uses as well. The programs that do the work are Debian's.
 #![forbid(unsafe_code)]
 
 pub mod apt;
 pub mod artefacts;
 pub mod boot;
 pub mod build;
+pub mod card;
 pub mod compose;
 pub mod digest;
 pub mod disk;

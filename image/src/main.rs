@@ -8,10 +8,13 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use image::apt::Apt;
 use image::artefacts::{self, Names};
+use image::boot::Parts;
 use image::build::{self, Inputs};
-use image::compose::Identity;
+use image::card::Card;
+use image::compose::{self, Identity, Ours};
+use image::modules::{Kernel, Named};
 use image::packages::{Gone, Lists};
-use image::sbom;
+use image::{sbom, tree};
 
 #[derive(Parser)]
 #[command(version, about = "Builds the card image of the appliance")]
@@ -24,6 +27,8 @@ struct Options {
 enum Verb {
     /// Build the image and collect it in the folder OUT with what it consists of.
     Build(Build),
+    /// Make the card of a root that other packages made: meta-spotstream's way.
+    Card(GivenRoot),
     /// Pack the image in the folder OUT.
     Pack {
         /// Where `build` has put it.
@@ -84,6 +89,37 @@ struct Build {
     release: bool,
 }
 
+#[derive(clap::Args)]
+struct GivenRoot {
+    /// This repository.
+    #[arg(long)]
+    tree: PathBuf,
+    /// The root with programs, kernel modules and users; it is changed.
+    #[arg(long)]
+    root: PathBuf,
+    /// What is laid over it.
+    #[arg(long)]
+    overlay: PathBuf,
+    /// The folder with RAUC's system.conf and, if there is one, keyring.pem.
+    #[arg(long)]
+    rauc: PathBuf,
+    /// The folder with Image, dtb and, for a Pi, its firmware and u-boot.bin.
+    #[arg(long)]
+    parts: PathBuf,
+    /// A folder that is emptied first, for what is only needed on the way.
+    #[arg(long)]
+    scratch: PathBuf,
+    /// A folder that is emptied first, for the image, and the two partitions of a slot.
+    #[arg(long)]
+    out: PathBuf,
+    /// What the image calls itself.
+    #[arg(long = "image-version")]
+    version: String,
+    /// Seconds since 1970 that every file is dated.
+    #[arg(long)]
+    epoch: u64,
+}
+
 fn main() -> ExitCode {
     match run(Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,6 +145,7 @@ fn run(options: Options) -> Result<()> {
                 scratch: options.scratch,
                 identity: Identity {
                     version: options.version,
+                    like: Some("debian"),
                 },
                 epoch: options.epoch,
                 gone: if options.release {
@@ -127,6 +164,7 @@ fn run(options: Options) -> Result<()> {
                 &Names::new(&options.out, &version),
             )?;
         }
+        Verb::Card(options) => card(options)?,
         Verb::Pack {
             out,
             version,
@@ -139,6 +177,49 @@ fn run(options: Options) -> Result<()> {
                 .resolve(&apt, &[])?
                 .write(&out)?;
         }
+    }
+    Ok(())
+}
+
+fn card(options: GivenRoot) -> Result<()> {
+    let (scratch, out, root) = (&options.scratch, &options.out, &options.root);
+    tree::fresh(scratch)?;
+    tree::fresh(out)?;
+    let kernel = Kernel::of(root)?;
+    kernel.index(root)?;
+    let identity = Identity {
+        version: options.version,
+        like: None,
+    };
+    let ours = Ours {
+        trees: vec![options.overlay],
+        programs: Vec::new(),
+        rauc: options.rauc,
+    };
+    let card = Card {
+        tree: &options.tree,
+        root,
+        kernel: &kernel,
+        named: Named::Present,
+        parts: &Parts::given(&options.parts),
+        identity: &identity,
+        epoch: options.epoch,
+        scratch,
+    };
+    let made = card.make(
+        |root| {
+            compose::lay_over(root, &ours, &identity)?;
+            compose::finish(root)
+        },
+        &mut say,
+    )?;
+    for (from, name) in [
+        (made.disk, "spotstream.img"),
+        (made.partitions.join("slot-a.vfat"), "slot.vfat"),
+        (made.partitions.join("root.erofs"), "root.erofs"),
+    ] {
+        std::fs::rename(&from, out.join(name))
+            .with_context(|| format!("failed to move '{}'", from.display()))?;
     }
     Ok(())
 }

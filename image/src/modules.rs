@@ -59,12 +59,12 @@ impl Kernel {
     /// Copies the modules `names` and all they need, unpacked, into the root `to` and indexes them there.
     ///
     /// # Errors
-    /// When the kernel has no such module, or one cannot be copied.
-    pub fn copy(&self, names: &[String], to: &Path) -> Result<()> {
+    /// When the kernel has no such module and has to, or one cannot be copied.
+    pub fn copy(&self, names: &[String], named: Named, to: &Path) -> Result<()> {
         let path = self.folder.join("modules.dep");
         let index = Index::parse(&fs::read_to_string(&path).on("read", &path)?);
         let there = to.join("usr/lib/modules").join(&self.release);
-        for file in index.with_needs(names)? {
+        for file in index.with_needs(names, named)? {
             let from = self.folder.join(&file);
             match file.strip_suffix(".xz") {
                 Some(bare) => {
@@ -91,6 +91,15 @@ impl Kernel {
     }
 }
 
+/// Which of the modules that are named a kernel has to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// All: it is the one kernel of all boards, and a module that is built in now is struck off the list.
+    All,
+    /// Those that it has: it is of one board, and what its maker has built in is there as well.
+    Present,
+}
+
 struct Index {
     /// File to the files it needs.
     needs: BTreeMap<String, Vec<String>>,
@@ -114,12 +123,17 @@ impl Index {
         Self { needs, files }
     }
 
-    fn with_needs(&self, names: &[String]) -> Result<BTreeSet<String>> {
+    fn with_needs(&self, names: &[String], named: Named) -> Result<BTreeSet<String>> {
         let mut all = BTreeSet::new();
         for name in names {
-            let file = self.files.get(&name.replace('-', "_")).ok_or_else(|| {
-                Error::Rule(format!("image/initrd/modules names {name}, which is no module of this kernel; it may be built in now"))
-            })?;
+            let Some(file) = self.files.get(&name.replace('-', "_")) else {
+                if named == Named::Present {
+                    continue;
+                }
+                return Err(Error::Rule(format!(
+                    "image/initrd/modules names {name}, which is no module of this kernel; it may be built in now"
+                )));
+            };
             all.insert(file.clone());
             // depmod lists all of them, not only the direct ones.
             all.extend(self.needs.get(file).into_iter().flatten().cloned());
@@ -141,7 +155,9 @@ mod tests {
 
     #[test]
     fn a_module_comes_with_what_it_needs() {
-        let files = Index::parse(DEP).with_needs(&["sdhci_iproc".into()]).unwrap();
+        let files = Index::parse(DEP)
+            .with_needs(&["sdhci_iproc".into()], Named::All)
+            .unwrap();
         assert_eq!(
             files.into_iter().collect::<Vec<_>>(),
             [
@@ -155,9 +171,17 @@ mod tests {
     #[test]
     fn a_module_that_is_not_there_is_named() {
         let why = Index::parse(DEP)
-            .with_needs(&["erofs".into()])
+            .with_needs(&["erofs".into()], Named::All)
             .unwrap_err()
             .to_string();
         assert!(why.contains("names erofs"), "{why}");
+    }
+
+    #[test]
+    fn a_kernel_of_one_board_brings_the_modules_that_it_has() {
+        let files = Index::parse(DEP)
+            .with_needs(&["erofs".into(), "core".into()], Named::Present)
+            .unwrap();
+        assert_eq!(files.into_iter().collect::<Vec<_>>(), ["kernel/a/core.ko"]);
     }
 }

@@ -10,6 +10,8 @@ use crate::tree;
 pub struct Identity {
     /// `0.1.0-1a2b3c4d5e`: of the program, and of the commit.
     pub version: String,
+    /// Whose packages the root is made of, as os-release(5) names them.
+    pub like: Option<&'static str>,
 }
 
 impl Identity {
@@ -24,8 +26,12 @@ impl Identity {
 
     fn os_release(&self) -> String {
         let version = &self.version;
+        let like = self
+            .like
+            .map(|like| format!("ID_LIKE={like}\n"))
+            .unwrap_or_default();
         format!(
-            "NAME=spotstream\nPRETTY_NAME=\"spotstream {version}\"\nID=spotstream\nID_LIKE=debian\n\
+            "NAME=spotstream\nPRETTY_NAME=\"spotstream {version}\"\nID=spotstream\n{like}\
              VERSION_ID={version}\nIMAGE_ID=spotstream-arm64\nIMAGE_VERSION={version}\nVARIANT_ID=appliance\n"
         )
     }
@@ -39,8 +45,10 @@ mod tests {
     fn the_version_is_in_the_file_that_systemd_reads() {
         let text = Identity {
             version: "0.1.0-abc".into(),
+            like: Some("debian"),
         }
         .os_release();
         assert!(text.contains("\nIMAGE_VERSION=0.1.0-abc\n"), "{text}");
+        assert!(text.contains("\nID_LIKE=debian\n"), "{text}");
     }
 }

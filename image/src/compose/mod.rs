@@ -31,6 +31,19 @@ pub fn compose(root: &Path, ours: &Ours, identity: &Identity, epoch: u64) -> Res
     accounts::from_master_files(root)?;
     certificates::install(root)?;
     tree::link("dash", &root.join("usr/bin/sh"))?;
+    lay_over(root, ours, identity)?;
+    Program::new("systemd-sysusers")
+        .arg(format!("--root={}", root.display()))
+        .env("SOURCE_DATE_EPOCH", epoch.to_string())
+        .run()?;
+    finish(root)
+}
+
+/// Puts what is ours over what the packages bring.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn lay_over(root: &Path, ours: &Ours, identity: &Identity) -> Result<()> {
     for from in &ours.trees {
         tree::overlay(from, root)?;
     }
@@ -46,12 +59,15 @@ pub fn compose(root: &Path, ours: &Ours, identity: &Identity, epoch: u64) -> Res
             tree::copy(&file, &root.join("etc/rauc").join(name))?;
         }
     }
-    identity.write(root)?;
+    identity.write(root)
+}
+
+/// Enables what the presets say, makes the mount points, and leaves nobody more rights than needed.
+///
+/// # Errors
+/// When a file cannot be written or a program fails.
+pub fn finish(root: &Path) -> Result<()> {
     // What a package has enabled for itself gives way to the presets.
-    Program::new("systemd-sysusers")
-        .arg(format!("--root={}", root.display()))
-        .env("SOURCE_DATE_EPOCH", epoch.to_string())
-        .run()?;
     Program::new("systemctl")
         .arg(format!("--root={}", root.display()))
         .args(["--preset-mode=full", "preset-all"])
