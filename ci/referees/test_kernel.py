@@ -13,6 +13,7 @@ import pytest
 SOURCE = Path("/src")
 DECISION = SOURCE / "docs/decisions/0006-kernel.md"
 OPTIONS = SOURCE / "image/kernel-options"
+FRAGMENT = SOURCE / "meta-spotstream/recipes-kernel/linux/files/spotstream.cfg"
 MODESWITCH = SOURCE / "image/root/usr/lib/udev/rules.d/41-spotstream-modeswitch.rules"
 IDENTIFIER = re.compile(r"\b[0-9a-f]{4}:[0-9a-f]{4}\b")
 
@@ -68,6 +69,13 @@ def test_the_kernel_has(root: Path, option: str):
     values = re.findall(rf"^{name}=(.*)$", config.read_text(), re.MULTILINE)
     assert values, f"{name} is not set"
     assert wanted in ("", values[0])
+
+
+def test_the_fragment_of_the_yocto_layer_has_the_values_of_this_kernel(root: Path):
+    [config] = root.glob("usr/lib/modules/*/config")
+    values = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", config.read_text(), re.MULTILINE))
+    fragment = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", FRAGMENT.read_text(), re.MULTILINE))
+    assert fragment == {name: values.get(name) for name in fragment}
 
 
 @pytest.mark.parametrize("stick", sticks(), ids=lambda stick: stick.driver)

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from steps import image, prepare, referees, rust
+from steps import image, prepare, referees, rust, yocto
 from steps.console import say
 from steps.tally import Tally
 
@@ -25,6 +25,7 @@ REFEREE_FILES = {
     "selector": ("test_selector.py", "test_initrd.py"),
     "slots": ("test_slots.py", "test_boards.py"),
     "image": ("test_image.py", "test_image_complaints.py"),
+    "yocto": ("test_yocto.py",),
     "demo": ("test_demo.py",),
 }
 NEED_PROGRAMS = {
@@ -49,6 +50,7 @@ STEPS: dict[str, Callable[[], Tally]] = {
     "clippy": rust.clippy,
     "image-file": image.checked,
     **{name: functools.partial(referees.pytest, name, files) for name, files in REFEREE_FILES.items()},
+    "yocto-layers": yocto.layers,
 }
 
 

@@ -1,0 +1,1 @@
+"""meta-spotstream: its generated files, and its check against the real layers."""

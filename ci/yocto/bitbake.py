@@ -1,0 +1,104 @@
+"""bitbake, as a user without rights, in a folder of its own below /results/yocto."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+LAYERS = Path("/layers")
+FOLDER = Path("/results/yocto")
+OURS = ("/src/meta-spotstream", "/src/meta-spotstream/bsp")
+MACHINES = ("raspberrypi4-64", "jetson-nano-mainline", "qemuarm64")
+NEEDED = (
+    "openembedded-core/meta",
+    "meta-openembedded/meta-oe",
+    "meta-openembedded/meta-python",
+    "meta-openembedded/meta-networking",
+    "meta-rauc",
+)
+OF_MACHINE = {"raspberrypi4-64": ("meta-raspberrypi",)}
+COMPLAINT = re.compile(r"^(?:WARNING|ERROR|FATAL)\b.*|^Traceback.*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build folder: which layers, which machine."""
+
+    folder: Path
+    machine: str
+
+    @staticmethod
+    def of(name: str, machine: str, *, distro: str = "spotstream", layers: tuple[str, ...] = (), ours=OURS) -> "Build":
+        """A folder with its two files; what earlier runs have parsed is kept in it."""
+        build = Build(FOLDER / name, machine)
+        conf = build.folder / "conf"
+        conf.mkdir(parents=True, exist_ok=True)
+        found = [str(LAYERS / layer) for layer in layers or (*NEEDED, *OF_MACHINE.get(machine, ()))]
+        listed = "".join(f"    {path} \\\n" for path in [*found, *ours])
+        (conf / "bblayers.conf").write_text(
+            f'LCONF_VERSION = "7"\nBBPATH = "${{TOPDIR}}"\nBBFILES ?= ""\nBBLAYERS = " \\\n{listed}"\n'
+        )
+        threads = os.cpu_count() or 1
+        (conf / "local.conf").write_text(
+            f'CONF_VERSION = "2"\nMACHINE ?= "{machine}"\nDISTRO ?= "{distro}"\nBB_NO_NETWORK = "1"\n'
+            f'BB_NUMBER_PARSE_THREADS = "{threads}"\n'
+        )
+        home = build.folder / "home"
+        home.mkdir(exist_ok=True)
+        # The layers belong to whoever has fetched them.
+        (home / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+        (build.folder / "bitbake.lock").unlink(missing_ok=True)
+        subprocess.run(["chown", "-R", "nobody:nogroup", build.folder], check=True)
+        return build
+
+    def run(self, name: str, *words: str, check: bool = True) -> str:
+        """What a command of bitbake or openembedded-core says, kept in NAME.log beside the build folder."""
+        log = self.folder.with_name(f"{self.folder.name}-{name}.log")
+        path = f"{LAYERS}/openembedded-core/scripts:{LAYERS}/bitbake/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        env = {
+            "HOME": str(self.folder / "home"),
+            "LANG": "en_US.UTF-8",
+            "LC_ALL": "en_US.UTF-8",
+            "PATH": path,
+            "BUILDDIR": str(self.folder),
+            "BBPATH": str(self.folder),
+            "BB_ENV_PASSTHROUGH_ADDITIONS": "MACHINE DISTRO",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"]
+        with log.open("w") as file:
+            done = subprocess.run(
+                [*as_nobody, *words], cwd=self.folder, env=env, stdout=file, stderr=subprocess.STDOUT, check=False
+            )
+        said = log.read_text(errors="replace")
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(words)}: exit code {done.returncode}\n{said[-4000:]}")
+        return said
+
+    def variables(self, recipe: str) -> dict[str, str]:
+        """What `bitbake -e` gives for `recipe`, functions left out."""
+        said = self.run(f"e-{recipe.replace('/', '-')}", "bitbake", "-e", recipe)
+        values = re.findall(r'^(?:export )?([A-Za-z0-9_:/+.@{}$-]+)="((?:[^"\\]|\\.|\\\n)*)"$', said, re.MULTILINE)
+        return {name: value.replace("\\\n", " ") for name, value in values}
+
+
+def complaints(said: str) -> list[str]:
+    """Warnings and errors in what bitbake said."""
+    return COMPLAINT.findall(said)
+
+
+def fresh(name: str) -> None:
+    """Forget all that a build folder has kept."""
+    shutil.rmtree(FOLDER / name, ignore_errors=True)
+
+
+def commit(layer: str) -> str:
+    """The commit at which a layer's repository is."""
+    return subprocess.run(
+        ["git", "-c", "safe.directory=*", "-C", str(LAYERS / layer), "rev-parse", "HEAD"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
