@@ -343,3 +343,48 @@ def test_what_tests_need_is_not_in_the_programs(root: Path):
         content = (root / "usr/bin" / name).read_bytes()
         for place in (b"/cargo/registry", b"/src/daemon", b"/src/netsetup", b"/src/image", b"index.crates.io"):
             assert place not in content, f"{name} holds {place.decode()}"
+
+
+@pytest.fixture(scope="session")
+def other_card(parts: dict[str, Path], root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The card that `image card` makes of the same root, as meta-spotstream has it made of another."""
+    folder = tmp_path_factory.mktemp("other")
+    given = folder / "parts"
+    given.mkdir()
+    said("cp", "-a", root, folder / "root")
+    said("mcopy", "-s", "-i", parts["spot-boot-a"], "::/Image", "::/dtb", given)
+    said("mcopy", "-i", parts["spot-boot"], "::/u-boot.bin", "::/start4.elf", "::/fixup4.dat", given)
+    words = ["card", "--tree", SOURCE, "--root", folder / "root", "--overlay", SOURCE / "image/root"]
+    words += ["--rauc", SOURCE / "image/rauc", "--parts", given, "--scratch", folder / "work", "--out", folder / "out"]
+    said(OUT.parent / "builder", *words, "--image-version", "of-another-root", "--epoch", "1795000000")
+    return folder / "out/spotstream.img"
+
+
+def test_the_card_of_another_root_has_the_same_partitions(other_card: Path):
+    ours, other = (json.loads(said("sfdisk", "--json", path))["partitiontable"] for path in (artefact("img"), other_card))
+    for table in (ours, other):
+        del table["device"]
+        for partition in table["partitions"]:
+            del partition["node"]
+    assert other == ours
+
+
+def test_the_card_of_another_root_starts_in_the_same_way(
+    parts: dict[str, Path], other_card: Path, table: dict[str, dict], tmp_path: Path
+):
+    for name in ("spot-boot", "spot-boot-a"):
+        start = table[name]["start"] * 512
+        here, there = tmp_path / f"{name}-here", tmp_path / f"{name}-there"
+        for fat, folder in ((parts[name], here), (f"{other_card}@@{start}", there)):
+            folder.mkdir()
+            said("mcopy", "-s", "-m", "-i", fat, "::/", folder)
+        same = {path.relative_to(here) for path in files(here)}
+        assert {path.relative_to(there) for path in files(there)} == same
+        # The initrd names the root that it opens, and U-Boot's scripts are dated.
+        for path in same - {Path("initrd"), Path("boot.scr"), Path("u-boot-preboot.scr")}:
+            assert sha256(there / path) == sha256(here / path), path
+    script = (there.with_name("spot-boot-there") / "boot.scr").read_bytes()
+    assert script.endswith((SOURCE / "image/boot/boot.cmd").read_bytes())
+    with other_card.open("rb") as disk:
+        disk.seek(table["spot-bootstate"]["start"] * 512)
+        assert disk.read(0x4000) == parts["spot-bootstate"].read_bytes()[:0x4000]
