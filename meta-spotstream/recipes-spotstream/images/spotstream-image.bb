@@ -8,7 +8,6 @@ PV = "${SPOTSTREAM_VERSION}"
 
 IMAGE_FEATURES = "read-only-rootfs"
 IMAGE_LINGUAS = ""
-NO_RECOMMENDATIONS = "0"
 IMAGE_FSTYPES = "card"
 
 # One line a line of image/packages; packages.txt in this layer says which is which.
@@ -77,6 +76,8 @@ SPOTSTREAM_FIRMWARE = "\
     linux-firmware-rtl8851 \
     linux-firmware-rtl8852 \
 "
+SPOTSTREAM_FIRMWARE:append:jetson-nano-mainline = " linux-firmware-nvidia-tegra"
+SPOTSTREAM_FIRMWARE:append:raspberrypi4 = " linux-firmware-rpidistro-bcm43455"
 # packagegroup-spotstream-transcode, say.
 SPOTSTREAM_EXTRA_INSTALL ?= ""
 
