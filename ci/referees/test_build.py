@@ -361,7 +361,9 @@ def other_card(parts: dict[str, Path], root: Path, tmp_path_factory: pytest.Temp
 
 
 def test_the_card_of_another_root_has_the_same_partitions(other_card: Path):
-    ours, other = (json.loads(said("sfdisk", "--json", path))["partitiontable"] for path in (artefact("img"), other_card))
+    ours, other = (
+        json.loads(said("sfdisk", "--json", path))["partitiontable"] for path in (artefact("img"), other_card)
+    )
     for table in (ours, other):
         del table["device"]
         for partition in table["partitions"]:

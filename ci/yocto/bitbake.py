@@ -41,8 +41,10 @@ class Build:
             f'LCONF_VERSION = "7"\nBBPATH = "${{TOPDIR}}"\nBBFILES ?= ""\nBBLAYERS = " \\\n{listed}"\n'
         )
         threads = os.cpu_count() or 1
+        # uninative's loader would be fetched, and nothing runs that needs it.
         (conf / "local.conf").write_text(
             f'CONF_VERSION = "2"\nMACHINE ?= "{machine}"\nDISTRO ?= "{distro}"\nBB_NO_NETWORK = "1"\n'
+            'INHERIT:remove = "uninative"\n'
             f'BB_NUMBER_PARSE_THREADS = "{threads}"\n'
         )
         home = build.folder / "home"

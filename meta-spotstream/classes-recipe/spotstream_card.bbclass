@@ -57,4 +57,11 @@ IMAGE_CMD:card() {
         install -m 0644 ${SPOTSTREAM_SCRATCH}/out/$file ${IMGDEPLOYDIR}/${IMAGE_LINK_NAME}.$file
     done
 }
-do_image_card[file-checksums] += "${@' '.join('%s/%s:True' % (d.getVar('SPOTSTREAM_TREE'), name) for name in ('image/boot', 'image/initrd', 'image/prune', 'image/genimage.cfg', 'daemon/dist/usr/share/spotstream/spotstream.toml'))}"
+SPOTSTREAM_CARD_DATA = "\
+    daemon/dist/usr/share/spotstream/spotstream.toml \
+    image/boot \
+    image/genimage.cfg \
+    image/initrd \
+    image/prune \
+"
+do_image_card[file-checksums] += "${@' '.join('%s/%s:True' % (d.getVar('SPOTSTREAM_TREE'), name) for name in d.getVar('SPOTSTREAM_CARD_DATA').split())}"
