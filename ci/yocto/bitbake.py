@@ -1,5 +1,6 @@
 """bitbake, as a user without rights, in a folder of its own below /results/yocto."""
 
+import functools
 import os
 import re
 import shutil
@@ -79,6 +80,7 @@ class Build:
             raise AssertionError(f"{' '.join(words)}: exit code {done.returncode}\n{said[-4000:]}")
         return said
 
+    @functools.cache  # noqa: B019 - there is one build for each machine, and the run is short
     def variables(self, recipe: str) -> dict[str, str]:
         """What `bitbake -e` gives for `recipe`, functions left out."""
         said = self.run(f"e-{recipe.replace('/', '-')}", "bitbake", "-e", recipe)
