@@ -161,6 +161,11 @@ def test_the_programs_build_from_nothing_but_what_the_recipe_fetches(tmp_path: P
             capture_output=True,
             text=True,
             cwd=tree,
-            env={**os.environ, "CARGO_HOME": str(home), "CARGO_TARGET_DIR": str(tmp_path / "target")},
+            env={
+                **os.environ,
+                "CARGO_HOME": str(home),
+                "CARGO_TARGET_DIR": str(tmp_path / "target"),
+                "CARGO_PROFILE_DEV_DEBUG": "0",
+            },
         )
         assert done.returncode == 0, done.stderr[-4000:]
