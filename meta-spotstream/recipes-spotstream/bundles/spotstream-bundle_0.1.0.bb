@@ -6,7 +6,10 @@ LICENSE = "Apache-2.0 | MIT"
 # What goes into it comes from the image.
 SRC_URI = ""
 
-inherit bundle
+inherit bundle features_check
+
+# Those of the image.
+REQUIRED_DISTRO_FEATURES = "pam polkit rauc systemd"
 
 RAUC_BUNDLE_COMPATIBLE = "${@spotstream.rauc_compatible(d.getVar('SPOTSTREAM_TREE'))}"
 RAUC_BUNDLE_FORMAT = "${@spotstream.bundle_format(d.getVar('SPOTSTREAM_TREE'))}"

@@ -81,7 +81,9 @@ SPOTSTREAM_FIRMWARE:append:raspberrypi4 = " linux-firmware-rpidistro-bcm43455"
 # packagegroup-spotstream-transcode, say.
 SPOTSTREAM_EXTRA_INSTALL ?= ""
 
-inherit core-image spotstream_card
+inherit core-image features_check spotstream_card
+
+REQUIRED_DISTRO_FEATURES = "pam polkit rauc systemd"
 
 # The appliance verifies its root and has no package manager.
 BAD_RECOMMENDATIONS = "\
