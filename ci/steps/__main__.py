@@ -25,7 +25,6 @@ REFEREE_FILES = {
     "selector": ("test_selector.py", "test_initrd.py"),
     "slots": ("test_slots.py", "test_boards.py"),
     "image": ("test_image.py", "test_image_complaints.py"),
-    "yocto": ("test_yocto.py",),
     "demo": ("test_demo.py",),
 }
 NEED_PROGRAMS = {
@@ -50,6 +49,7 @@ STEPS: dict[str, Callable[[], Tally]] = {
     "clippy": rust.clippy,
     "image-file": image.checked,
     **{name: functools.partial(referees.pytest, name, files) for name, files in REFEREE_FILES.items()},
+    "yocto": yocto.alone,
     "yocto-layers": yocto.layers,
 }
 
