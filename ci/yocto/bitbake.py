@@ -1,10 +1,9 @@
 """bitbake, as a user without rights, in a folder of its own below /results/yocto."""
 
 import functools
-import os
 import re
-import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,15 @@ class Build:
     machine: str
 
     @staticmethod
-    def of(name: str, machine: str, *, distro: str = "spotstream", layers: tuple[str, ...] = (), ours=OURS) -> "Build":
-        """A folder with its two files; what earlier runs have parsed is kept in it."""
+    def of(
+        name: str,
+        machine: str,
+        *settings: str,
+        distro: str = "spotstream",
+        layers: tuple[str, ...] = (),
+        ours: tuple[str, ...] = OURS,
+    ) -> "Build":
+        """A folder with its two files, lines of `settings` in one; what earlier runs have parsed is kept in it."""
         build = Build(FOLDER / name, machine)
         conf = build.folder / "conf"
         conf.mkdir(parents=True, exist_ok=True)
@@ -41,12 +47,10 @@ class Build:
         (conf / "bblayers.conf").write_text(
             f'LCONF_VERSION = "7"\nBBPATH = "${{TOPDIR}}"\nBBFILES ?= ""\nBBLAYERS = " \\\n{listed}"\n'
         )
-        threads = os.cpu_count() or 1
         # uninative's loader would be fetched, and nothing runs that needs it.
         (conf / "local.conf").write_text(
             f'CONF_VERSION = "2"\nMACHINE ?= "{machine}"\nDISTRO ?= "{distro}"\nBB_NO_NETWORK = "1"\n'
-            'INHERIT:remove = "uninative"\n'
-            f'BB_NUMBER_PARSE_THREADS = "{threads}"\n'
+            'INHERIT:remove = "uninative"\n' + "".join(f"{line}\n" for line in settings)
         )
         home = build.folder / "home"
         home.mkdir(exist_ok=True)
@@ -93,9 +97,10 @@ def complaints(said: str) -> list[str]:
     return COMPLAINT.findall(said)
 
 
-def fresh(name: str) -> None:
-    """Forget all that a build folder has kept."""
-    shutil.rmtree(FOLDER / name, ignore_errors=True)
+def only(names: Iterable[str], among: str = "/") -> str:
+    """The setting that leaves out all recipes below `among`, an expression, but those whose files have these names."""
+    kept = "|".join(sorted(re.escape(name) for name in names))
+    return f'BBMASK = "^{among}(?!.*/({kept})(_[^/]*)?\\.bb(append)?$)"'
 
 
 def commit(layer: str) -> str:
