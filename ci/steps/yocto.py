@@ -16,7 +16,7 @@ def layers() -> Tally:
     if not (bitbake.LAYERS / "bitbake").is_dir():
         say("yocto-layers: not run, as there are no layers: see ci/yocto-check")
         return Tally()
-    return _pytest("yocto-layers", "test_yocto_build.py", "test_yocto_layers.py")
+    return _pytest("yocto-layers", "test_yocto_layers.py", "test_yocto_build.py")
 
 
 def _pytest(name: str, *files: str) -> Tally:

@@ -97,9 +97,9 @@ def complaints(said: str) -> list[str]:
     return COMPLAINT.findall(said)
 
 
-def only(names: Iterable[str], among: str = "/") -> str:
+def only(names: Iterable[str], among: str) -> str:
     """The setting that leaves out all recipes below `among`, an expression, but those whose files have these names."""
-    kept = "|".join(sorted(re.escape(name) for name in names))
+    kept = "|".join(sorted({re.escape(name) for name in names}))
     return f'BBMASK = "^{among}(?!.*/({kept})(_[^/]*)?\\.bb(append)?$)"'
 
 
