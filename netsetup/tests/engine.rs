@@ -508,3 +508,30 @@ fn lose_the_profile(world: &mut World) {
         .retain(|stored| stored.uuid != netsetup_core::profile::Profile::robot());
     world.changed();
 }
+
+#[test]
+fn a_network_manager_that_was_too_busy_to_answer_is_looked_for_again() {
+    let mut world = World::at_rest();
+    let manager = world.machine.manager.take();
+    world.changed();
+    assert!(!world.told.robot.ready);
+    assert!(
+        world.engine.is_settled(),
+        "whoever waits for an end does not wait for this"
+    );
+    // Nobody tells that it answers now.
+    world.machine.manager = manager;
+    world.pass(5 * SECOND);
+    assert!(
+        world.told.robot.ready && world.told.uplink.ready,
+        "{:?}",
+        world.told
+    );
+    let looks = |world: &World| {
+        let looked = |(_, output): &&(Duration, Output)| matches!(output, Output::Observe);
+        world.outputs.iter().filter(looked).count()
+    };
+    let before = looks(&world);
+    world.pass(60 * SECOND);
+    assert_eq!(looks(&world), before, "and not once it is there");
+}

@@ -25,6 +25,9 @@ use crate::status::{Reason, Status};
 
 /// The pause between two looks, so that a storm of changes is not a storm of looks.
 const GAP: Duration = Duration::from_millis(50);
+/// How long NetworkManager is taken for absent before it is looked for again: its coming is told, but one that was only
+/// too busy to answer is not.
+const ABSENCE: Duration = Duration::from_secs(2);
 /// How long the robot's side may take to come up before what NetworkManager did is undone.
 const COMING_UP: Duration = Duration::from_secs(15);
 
@@ -40,6 +43,8 @@ pub struct Engine {
     /// When to look next.
     look: Option<Instant>,
     looked: Option<Instant>,
+    /// When to look for a NetworkManager that did not answer.
+    absent: Option<Instant>,
     on_probation: Option<Probation>,
     /// What there was when nothing was left to be done.
     verified: Option<Observed>,
@@ -98,6 +103,7 @@ impl Engine {
             work: Work::Nothing,
             look: Some(now),
             looked: None,
+            absent: None,
             on_probation: None,
             verified: None,
             applied: None,
@@ -172,6 +178,9 @@ impl Engine {
         let look = self.look.filter(|_| self.work == Work::Nothing);
         [
             look.map(|at| (at, "look at the network")),
+            self.absent
+                .filter(|_| self.work == Work::Nothing)
+                .map(|at| (at, "look for NetworkManager")),
             self.finder.deadline(),
             self.on_probation
                 .as_ref()
@@ -208,8 +217,10 @@ impl Engine {
             self.outputs.push_back(Output::RollBack);
             self.fail(now, did_not_come_up(late.is_robots));
         }
-        if self.look.is_some_and(|at| at <= now) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.look) || is_due(self.absent) {
             self.look = None;
+            self.absent = None;
             self.looked = Some(now);
             self.work = Work::Looking;
             self.outputs.push_back(Output::Observe);
@@ -258,6 +269,7 @@ impl Engine {
             self.outputs.push_back(Output::StopAsking);
         }
         observed.sightings = self.finder.sightings().clone();
+        self.absent = observed.manager.is_none().then_some(now + ABSENCE);
         let Plan {
             mut steps,
             status,
