@@ -10,6 +10,7 @@ from pathlib import Path
 LAYERS = Path("/layers")
 FOLDER = Path("/results/yocto")
 OURS = ("/src/meta-spotstream", "/src/meta-spotstream/bsp")
+# Those of meta-spotstream/kas.
 MACHINES = ("raspberrypi4-64", "jetson-nano-mainline", "qemuarm64")
 NEEDED = (
     "openembedded-core/meta",
@@ -60,7 +61,7 @@ class Build:
         subprocess.run(["chown", "-R", "nobody:nogroup", build.folder], check=True)
         return build
 
-    def run(self, name: str, *words: str, check: bool = True) -> str:
+    def run(self, name: str, *words: str) -> str:
         """What a command of bitbake or openembedded-core says, kept in NAME.log beside the build folder."""
         log = self.folder.with_name(f"{self.folder.name}-{name}.log")
         path = f"{LAYERS}/openembedded-core/scripts:{LAYERS}/bitbake/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -80,7 +81,7 @@ class Build:
                 [*as_nobody, *words], cwd=self.folder, env=env, stdout=file, stderr=subprocess.STDOUT, check=False
             )
         said = log.read_text(errors="replace")
-        if check and done.returncode:
+        if done.returncode:
             raise AssertionError(f"{' '.join(words)}: exit code {done.returncode}\n{said[-4000:]}")
         return said
 
