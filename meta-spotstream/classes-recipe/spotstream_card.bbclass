@@ -57,11 +57,10 @@ IMAGE_CMD:card() {
         install -m 0644 ${SPOTSTREAM_SCRATCH}/out/$file ${IMGDEPLOYDIR}/${IMAGE_LINK_NAME}.$file
     done
 }
-SPOTSTREAM_CARD_DATA = "\
-    daemon/dist/usr/share/spotstream/spotstream.toml \
-    image/boot \
-    image/genimage.cfg \
-    image/initrd \
-    image/prune \
+do_image_card[file-checksums] += "\
+    ${SPOTSTREAM_TREE}/daemon/dist/usr/share/spotstream/spotstream.toml:True \
+    ${SPOTSTREAM_TREE}/image/boot:True \
+    ${SPOTSTREAM_TREE}/image/genimage.cfg:True \
+    ${SPOTSTREAM_TREE}/image/initrd:True \
+    ${SPOTSTREAM_TREE}/image/prune:True \
 "
-do_image_card[file-checksums] += "${@' '.join('%s/%s:True' % (d.getVar('SPOTSTREAM_TREE'), name) for name in d.getVar('SPOTSTREAM_CARD_DATA').split())}"
