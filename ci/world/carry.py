@@ -22,8 +22,7 @@ LOST = ("frames_dropped", "frames_withheld", "packets_lost")
 
 def measure(folder: Path) -> dict[str, dict[str, float]]:
     """Pictures a second that are sent on, pictures and packets that are lost, and how busy the two processors are."""
-    words = settings(WPA2).replace("target_bitrate_kbps = 500", f"target_bitrate_kbps = {BITRATE // 1000}")
-    with booted(folder, words) as box:
+    with booted(folder, settings(WPA2, kbps=BITRATE // 1000)) as box:
         box.guest.wait_for_shell(BOOT_SECONDS)
         box.wait_for_state("Live")
         return {f"{size}, {rate}/s": _carried(box, size, rate) for size, rate in PICTURES}

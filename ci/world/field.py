@@ -52,7 +52,7 @@ def field(folder: Path, *, robot: bool = True, internet: bool = True, extra_http
         yield Field(network, campus, nginx, spot)
 
 
-def settings(wlan: Wlan, *, key: str = KEY, password: str = PASSWORD, more: str = "") -> str:
+def settings(wlan: Wlan, *, key: str = KEY, password: str = PASSWORD, kbps: int = 500, more: str = "") -> str:
     """What a person writes onto the card."""
     return f"""# Written on a PC.
 [stream]
@@ -69,7 +69,7 @@ username = "{USER}"
 password = "{password}"
 
 [camera]
-target_bitrate_kbps = 500
+target_bitrate_kbps = {kbps}
 {more}"""
 
 

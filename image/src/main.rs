@@ -58,11 +58,30 @@ enum Verb {
     },
 }
 
+/// What every way to a card starts from and leads to.
 #[derive(clap::Args)]
-struct Build {
+struct Common {
     /// This repository.
     #[arg(long)]
     tree: PathBuf,
+    /// A folder that is emptied first, for what is only needed on the way.
+    #[arg(long)]
+    scratch: PathBuf,
+    /// A folder that is emptied first, for the image; by `card`, for the two partitions of a slot as well.
+    #[arg(long)]
+    out: PathBuf,
+    /// What the image calls itself.
+    #[arg(long = "image-version")]
+    version: String,
+    /// Seconds since 1970 that every file is dated.
+    #[arg(long)]
+    epoch: u64,
+}
+
+#[derive(clap::Args)]
+struct Build {
+    #[command(flatten)]
+    common: Common,
     /// A cross-built and stripped program; once for each.
     #[arg(long = "program")]
     programs: Vec<PathBuf>,
@@ -72,18 +91,6 @@ struct Build {
     /// The crates that are linked into the programs: lines of name, version and, after a tab, licence.
     #[arg(long)]
     crates: PathBuf,
-    /// A folder that is emptied first, for what is only needed on the way.
-    #[arg(long)]
-    scratch: PathBuf,
-    /// A folder that is emptied first, for the image.
-    #[arg(long)]
-    out: PathBuf,
-    /// What the image calls itself.
-    #[arg(long = "image-version")]
-    version: String,
-    /// Seconds since 1970 that every file is dated.
-    #[arg(long)]
-    epoch: u64,
     /// Stop when the archive has no more what the lock names.
     #[arg(long)]
     release: bool,
@@ -91,9 +98,8 @@ struct Build {
 
 #[derive(clap::Args)]
 struct GivenRoot {
-    /// This repository.
-    #[arg(long)]
-    tree: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// The root with programs, kernel modules and users; it is changed.
     #[arg(long)]
     root: PathBuf,
@@ -106,18 +112,6 @@ struct GivenRoot {
     /// The folder with Image, dtb and, for a Pi, its firmware and u-boot.bin.
     #[arg(long)]
     parts: PathBuf,
-    /// A folder that is emptied first, for what is only needed on the way.
-    #[arg(long)]
-    scratch: PathBuf,
-    /// A folder that is emptied first, for the image, and the two partitions of a slot.
-    #[arg(long)]
-    out: PathBuf,
-    /// What the image calls itself.
-    #[arg(long = "image-version")]
-    version: String,
-    /// Seconds since 1970 that every file is dated.
-    #[arg(long)]
-    epoch: u64,
 }
 
 fn main() -> ExitCode {
@@ -136,18 +130,18 @@ fn run(options: Options) -> Result<()> {
         Verb::Build(options) => {
             let listed = std::fs::read_to_string(&options.crates)
                 .with_context(|| format!("failed to read '{}'", options.crates.display()))?;
-            let crates = sbom::crates(&listed, &options.tree.join("Cargo.lock"))?;
-            let (version, epoch) = (options.version.clone(), options.epoch);
+            let crates = sbom::crates(&listed, &options.common.tree.join("Cargo.lock"))?;
+            let (version, epoch) = (options.common.version.clone(), options.common.epoch);
             let inputs = Inputs {
-                tree: options.tree,
+                tree: options.common.tree,
                 programs: options.programs,
                 debs: options.debs,
-                scratch: options.scratch,
+                scratch: options.common.scratch,
                 identity: Identity {
-                    version: options.version,
+                    version: options.common.version,
                     like: Some("debian"),
                 },
-                epoch: options.epoch,
+                epoch: options.common.epoch,
                 gone: if options.release {
                     Gone::Stop
                 } else {
@@ -161,7 +155,7 @@ fn run(options: Options) -> Result<()> {
                 &crates,
                 &version,
                 epoch,
-                &Names::new(&options.out, &version),
+                &Names::new(&options.common.out, &version),
             )?;
         }
         Verb::Card(options) => card(options)?,
@@ -182,13 +176,13 @@ fn run(options: Options) -> Result<()> {
 }
 
 fn card(options: GivenRoot) -> Result<()> {
-    let (scratch, out, root) = (&options.scratch, &options.out, &options.root);
+    let (scratch, out, root) = (&options.common.scratch, &options.common.out, &options.root);
     tree::fresh(scratch)?;
     tree::fresh(out)?;
     let kernel = Kernel::of(root)?;
     kernel.index(root)?;
     let identity = Identity {
-        version: options.version,
+        version: options.common.version,
         like: None,
     };
     let ours = Ours {
@@ -197,13 +191,13 @@ fn card(options: GivenRoot) -> Result<()> {
         rauc: options.rauc,
     };
     let card = Card {
-        tree: &options.tree,
+        tree: &options.common.tree,
         root,
         kernel: &kernel,
         named: Named::Present,
         parts: &Parts::given(&options.parts),
         identity: &identity,
-        epoch: options.epoch,
+        epoch: options.common.epoch,
         scratch,
     };
     let made = card.make(

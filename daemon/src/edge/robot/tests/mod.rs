@@ -230,15 +230,17 @@ async fn a_pinned_certificate_without_its_key_is_not_trusted() {
     }
 }
 
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
 #[tokio::test]
 async fn hosts_are_tried_in_order_and_the_one_that_answers_is_told() {
     let ca = Authority::new();
     let server = Server::start(&ca.issue("*.spot.robot"), answers()).await;
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = nobody().await;
     let trust = Trust::authorities(&ca.pem()).unwrap();
     let robot = Robot::connect(&plan(vec![nobody, server.address], trust.clone()))
         .await
@@ -258,11 +260,7 @@ async fn hosts_are_tried_in_order_and_the_one_that_answers_is_told() {
 async fn of_several_failures_the_one_that_says_most_is_told() {
     let ca = Authority::new();
     let server = Server::start(&Authority::new().issue("*.spot.robot"), answers()).await;
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = nobody().await;
     let trust = Trust::authorities(&ca.pem()).unwrap();
     for hosts in [vec![nobody, server.address], vec![server.address, nobody]] {
         assert_eq!(
